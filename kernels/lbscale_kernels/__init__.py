@@ -1,0 +1,10 @@
+"""Packed attention and packed cross-entropy: a leaf library that imports jax and nothing else.
+
+A row holds documents one after another. `starts_BT[b, t]` is the position in row b at which the document of token t
+starts, so that a mask is an interval, [start, t], and never a T x T array that someone has to keep.
+"""
+
+from lbscale_kernels.attention import packed_attention
+from lbscale_kernels.cross_entropy import packed_cross_entropy
+
+__all__ = ["packed_attention", "packed_cross_entropy"]

@@ -1,0 +1,59 @@
+"""Parse, run one command, and turn bad input into one line on stderr."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from lbscale import __version__
+from lbscale.cli import law_commands, study_commands
+from lbscale.errors import InputError, check_choice
+
+EXIT_BAD_INPUT = 2
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser whose complaints are one line, without the usage that argparse puts before them."""
+
+    def error(self, message: str) -> NoReturn:
+        print(f"{self.prog}: {message} (see {self.prog} --help)", file=sys.stderr)
+        raise SystemExit(EXIT_BAD_INPUT)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    top = _Parser(prog="lbscale", description="Scaling-law experiments: from a question to settings with uncertainty.")
+    top.add_argument("--version", action="version", version=f"lbscale {__version__}")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
+    study_commands.add(commands)
+    law_commands.add(commands)
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    top = parser()
+    try:
+        if words and not words[0].startswith("-"):
+            check_choice("command", words[0], top._subparsers._group_actions[0].choices)  # type: ignore[union-attr,arg-type]
+        options = top.parse_args(words)
+        return int(options.handle(options) or 0)
+    except InputError as error:
+        print(f"lbscale: {error}", file=sys.stderr)
+        return EXIT_BAD_INPUT
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
+        print(f"lbscale: file: {error.filename!r} cannot be used; {error.strerror}", file=sys.stderr)
+        return EXIT_BAD_INPUT
+    except BrokenPipeError:  # the reader of our output went away, as `head` does
+        return 0
+    except KeyboardInterrupt:
+        print("lbscale: interrupted; finished runs are kept, and the same command goes on from them", file=sys.stderr)
+        return 130
+
+
+def entry() -> None:
+    """The console script."""
+    raise SystemExit(main())

@@ -1,0 +1,89 @@
+"""Control arrays: all that varies in time in a run, one number a micro-step.
+
+The compiled step reads these and knows no schedule, batch size or hyperparameter of its own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+
+from lbscale.clock.schedule import learning_rate_factor
+from lbscale.clock.updates import update_edges
+from lbscale.errors import check
+from lbscale.spec import DecayTimescale, HalfLife, Run, WeightDecay
+
+
+@dataclass(frozen=True)
+class Controls:
+    """A run's arrays over its S micro-steps of `micro_batch_rows` rows each.
+
+    `apply_S`: bool, whether an update ends the micro-step. `hyper`: float32 S each, by name; always `learning_rate` and
+    `decay` (the share by which the update shrinks a decayed weight), then the optimizer's own. `tokens_S`: the clock,
+    in row positions, after the micro-step.
+    """
+
+    micro_batch_rows: int
+    apply_S: np.ndarray
+    hyper: dict[str, np.ndarray]
+    tokens_S: np.ndarray
+
+    @property
+    def n_steps(self) -> int:
+        """Number of micro-steps."""
+        return len(self.apply_S)
+
+
+def controls(run: Run, micro_batch_tokens: int) -> Controls:
+    """The control arrays of a run; raises InputError unless the micro-batch divides every batch it takes."""
+    for size in run.batch.sizes_tokens:
+        allowed = f"a divisor of the batch size, {size} tokens, is needed"
+        check(size % micro_batch_tokens == 0, "micro_batch_tokens", micro_batch_tokens, allowed)
+    edges = update_edges(run.batch, run.n_tokens)
+    steps_per_update = np.diff(edges) // micro_batch_tokens
+    n_steps = int(steps_per_update.sum())
+    apply_S = np.zeros(n_steps, bool)
+    apply_S[np.cumsum(steps_per_update) - 1] = True
+    per_update = _hyperparameters(run, edges)
+    hyper = {name: np.repeat(values.astype(np.float32), steps_per_update) for name, values in per_update.items()}
+    tokens_S = micro_batch_tokens * np.arange(1, n_steps + 1, dtype=np.int64)
+    return Controls(micro_batch_tokens // run.data.seq_len, apply_S, hyper, tokens_S)
+
+
+def _hyperparameters(run: Run, edges: np.ndarray) -> dict[str, np.ndarray]:
+    """Float64 arrays over updates: every real-valued field of the optimizer, whatever the optimizer."""
+    factor_U = learning_rate_factor(run.schedule, edges)
+    batch_U = np.diff(edges).astype(np.float64)
+    learning_rate_U = run.learning_rate * factor_U
+    arrays = {"learning_rate": learning_rate_U, "decay": _decay(run, factor_U, batch_U)}
+    for field in dataclasses.fields(run.optimizer):
+        value = getattr(run.optimizer, field.name)
+        if isinstance(value, HalfLife):
+            arrays[field.name] = 0.5 ** (batch_U / np.maximum(value.tokens, value.floor_updates * batch_U))
+        elif isinstance(value, float):
+            arrays[field.name] = np.full_like(factor_U, value)
+    return arrays
+
+
+def _decay(run: Run, factor_U: np.ndarray, batch_U: np.ndarray) -> np.ndarray:
+    """The share of a decayed weight that each update removes."""
+    match run.optimizer.weight_decay:
+        case DecayTimescale(tokens=tokens):
+            return factor_U * np.minimum(1.0, batch_U / tokens)
+        case WeightDecay(coefficient=coefficient, coupling="independent"):
+            return factor_U * coefficient
+        case WeightDecay(coefficient=coefficient):
+            return run.learning_rate * factor_U * coefficient
+
+
+def evaluation_steps(run_controls: Controls, n_points: int = 6, spacing: float = 2.0) -> np.ndarray:
+    """Micro-step counts at which a run's curve is read: the last `n_points` powers of `spacing` in tokens, moved to the
+    next update, then the end. Absolute in tokens, so that runs which share a prefix share their points."""
+    n_tokens = int(run_controls.tokens_S[-1])
+    highest = int(np.ceil(np.log(n_tokens) / np.log(spacing))) - 1
+    targets = spacing ** np.arange(max(highest - n_points + 1, 0), highest + 1)
+    ends = np.flatnonzero(run_controls.apply_S) + 1
+    nearest = ends[np.searchsorted(run_controls.tokens_S[ends - 1], targets).clip(max=len(ends) - 1)]
+    return np.unique(np.append(nearest, len(run_controls.apply_S)))

@@ -1,0 +1,59 @@
+"""Schedules as functions of tokens: the factor on the peak learning rate.
+
+An update of tokens (a, b] takes the factor at its midpoint, so that the integral of a piecewise linear schedule, and
+hence the total movement it allows, does not change with the batch size.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lbscale.spec import Constant, InverseSquareRoot, Run, Schedule, WarmupCosine, WarmupStableDecay
+
+# A loss counts as annealed once the learning rate has come down to this share of its peak. Cosine schedules commonly
+# stop at a tenth (Hoffmann et al. 2022, arXiv 2203.15556, section 3.1).
+_ANNEALED_FACTOR = 0.2
+
+
+def learning_rate_factor(schedule: Schedule, edges: np.ndarray) -> np.ndarray:
+    """Factor in [0, 1] for each update, float64 of shape (n_updates,), given the update edges in tokens."""
+    tokens = (edges[:-1] + edges[1:]) / 2
+    warmup_updates = min(schedule.warmup_updates, len(edges) - 1)
+    warmup_tokens = max(float(schedule.warmup_tokens), float(edges[warmup_updates]))  # type: ignore[arg-type]
+    return np.minimum(1.0, tokens / max(warmup_tokens, 1.0)) * _after_warmup(
+        schedule, tokens, warmup_tokens, float(edges[-1])
+    )
+
+
+def _after_warmup(schedule: Schedule, tokens: np.ndarray, warmup_tokens: float, n_tokens: float) -> np.ndarray:
+    match schedule:
+        case Constant():
+            return np.ones_like(tokens)
+        case InverseSquareRoot():
+            return np.sqrt(np.minimum(1.0, schedule.timescale_tokens / tokens))
+        case WarmupCosine():
+            progress = np.clip((tokens - warmup_tokens) / max(n_tokens - warmup_tokens, 1.0), 0.0, 1.0)
+            return _between(schedule.final_factor, (1 + np.cos(np.pi * progress)) / 2)
+        case WarmupStableDecay():
+            decay_tokens = max(float(schedule.decay_tokens), 1.0)  # type: ignore[arg-type]
+            progress = np.clip((tokens - (n_tokens - decay_tokens)) / decay_tokens, 0.0, 1.0)
+            shape = {
+                "linear": 1 - progress,
+                "cosine": (1 + np.cos(np.pi * progress)) / 2,
+                "sqrt": 1 - np.sqrt(progress),
+            }[schedule.decay_shape]
+            return _between(schedule.final_factor, shape)
+
+
+def _between(final_factor: float, shape: np.ndarray) -> np.ndarray:
+    return final_factor + (1 - final_factor) * shape
+
+
+def is_annealed(run: Run) -> bool:
+    """Whether the run's last loss was measured after its learning rate came down."""
+    match run.schedule:
+        case WarmupStableDecay(decay_tokens=decay, final_factor=final):
+            return bool(decay) and final <= _ANNEALED_FACTOR
+        case WarmupCosine(final_factor=final):
+            return final <= _ANNEALED_FACTOR
+    return False

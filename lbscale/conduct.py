@@ -1,0 +1,126 @@
+"""Conduct a study from question to verdict: train, fit, decide what follows, train that, compare it with what was said.
+
+What a follow-up is, and what the laws predict of it, is registered before its first run begins and read back when the
+study is started again.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from lbscale import laws
+from lbscale.count import count_params
+from lbscale.errors import InputError, check
+from lbscale.execute import Progress, execute
+from lbscale.parallel import machine_layout, one_device_per_core
+from lbscale.plan import Layout, Plan, make_plan
+from lbscale.spec import Run, from_json, run_key, to_json
+from lbscale.store import Store, curves_table, results_table
+from lbscale.study import Study, load_study
+
+Watch = Callable[[Plan, Progress | None], None]
+
+
+@dataclass(frozen=True)
+class Conducted:
+    """A study carried out: the table of the runs that the fits rest on, the table of the follow-up, the curves of both,
+    the fits by name, and the registered decision (None where there is none)."""
+
+    study: Study
+    table: pd.DataFrame
+    follow_up_table: pd.DataFrame
+    curves: pd.DataFrame
+    fits: Mapping[str, laws.Fit]
+    registered: Mapping[str, Any] | None
+
+
+def run(study: Study | str, results: str | Path = "results", watch: Watch | None = None) -> Conducted:
+    """Carry out a study, by value, name or path, into `<results>/<study>`; what is there is not trained again."""
+    if isinstance(study, str):
+        study = load_study(study)
+    one_device_per_core()
+    layout = machine_layout()
+    store = Store(Path(results) / study.name)
+    train(study.runs, layout, store, watch)
+    first = recall(study, results)
+    if study.follow_up is None:
+        return first
+    registered = first.registered or _register(study, first.table, first.fits, store)
+    train([from_json(document) for document in registered["runs"]], layout, store, watch)
+    return recall(study, results)
+
+
+def recall(study: Study, results: str | Path = "results") -> Conducted:
+    """What is recorded of a study, fitted, without training anything; raises InputError when no run is recorded."""
+    store = Store(Path(results) / study.name)
+    recorded = set(store.keys())
+    keys = [key for key in map(run_key, study.runs) if key in recorded]
+    check(bool(keys), "results", str(store.root), f"no run of {study.name} is recorded; `lbscale run` trains them")
+    table = results_table(store, keys)
+    fits = {name: laws.fit(table, law) for name, law in study.laws.items()}
+    registered = store.registered(_registration_name(table))
+    decided = [run_key(from_json(document)) for document in registered["runs"]] if registered else []
+    followed = [key for key in decided if key in recorded]
+    curves = curves_table(store, [*keys, *followed])
+    return Conducted(study, table, results_table(store, followed), curves, fits, registered)
+
+
+def train(runs: Sequence[Run], layout: Layout, store: Store, watch: Watch | None = None) -> None:
+    """Train those of the runs that the store does not hold; `watch` sees the plan, then every step of progress."""
+    plan = make_plan(runs, layout, done=store.keys())
+    if watch is not None:
+        watch(plan, None)
+    for progress in execute(plan, layout, store):
+        if watch is not None:
+            watch(plan, progress)
+
+
+def _registration_name(table: pd.DataFrame) -> str:
+    """Follow-ups are named by the runs they rest on: a study with other runs decides anew."""
+    return f"follow-up-{hashlib.sha256(''.join(sorted(table['key'])).encode()).hexdigest()[:12]}"
+
+
+def _register(study: Study, table: pd.DataFrame, fits: Mapping[str, laws.Fit], store: Store) -> dict[str, Any]:
+    """Decide the follow-up and write down what the laws and the baselines say of it, before it is trained."""
+    name = _registration_name(table)
+    assert study.follow_up is not None  # the caller's condition
+    runs = study.follow_up(fits)
+    document = {
+        "registered_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "rests_on_n_runs": len(table),
+        "runs": [to_json(run) for run in runs],
+        "predictions": [_prediction(run, fits, table) for run in runs],
+    }
+    return store.register(name, document)
+
+
+def _prediction(run: Run, fits: Mapping[str, laws.Fit], table: pd.DataFrame) -> dict[str, Any]:
+    """What each law that covers the run, and each baseline, says of its loss."""
+    point = {
+        "n_params": float(count_params(run.model).non_embedding),
+        "n_tokens": float(run.n_tokens),
+        "learning_rate": run.learning_rate,
+        "batch_size_tokens": float(run.batch.batch_size_tokens),
+    }
+    predicted = {
+        name: fit.predict(**{column: point[column] for column in fit.law.columns}).document()
+        for name, fit in fits.items()
+        if set(fit.law.columns) <= set(point)
+    }
+    if not predicted:
+        raise InputError("LAWS", sorted(fits), f"a law of the columns {', '.join(point)} is needed for a follow-up")
+    size = {name: point[name] for name in ("n_params", "n_tokens")}
+    return {
+        "key": run_key(run),
+        "point": point,
+        "laws": predicted,
+        "optimum": {name: fit.optimum(**size) for name, fit in fits.items() if fit.law.tuned},
+        "baselines": laws.baselines(table, size["n_params"], size["n_tokens"]),
+    }

@@ -1,0 +1,61 @@
+"""Corpora by name, loaded once a process and checked against the fingerprint that a run was planned with."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+
+from lbscale.data import standard_library
+from lbscale.data.packing import BYTE_VOCAB_SIZE, Rows, pack
+from lbscale.data.standard_library import Documents
+from lbscale.errors import check, check_choice
+from lbscale.spec import Corpus
+
+_READERS = {"python-standard-library": standard_library.read}
+# Enough for a standard error well under the spread between seeds, at a few per cent of a short run's time.
+_N_EVALUATION_TOKENS = 65_536
+
+
+@dataclass(frozen=True)
+class PackedCorpus:
+    """Train rows, and the fixed validation rows that every run is measured on. A token is a byte here, so that nats per
+    token become bits per byte by `bits_per_byte_factor`."""
+
+    train: Rows
+    evaluation: Rows
+    fingerprint: str
+    vocab_size: int
+    bits_per_byte_factor: float
+
+
+@functools.lru_cache(maxsize=2)
+def _documents(name: str) -> Documents:
+    check_choice("corpus", name, _READERS)
+    return _READERS[name]()
+
+
+def corpus_spec(name: str = "python-standard-library", *, seq_len: int) -> Corpus:
+    """The corpus as it is on this machine, fingerprint included; raises InputError for an unknown name."""
+    return Corpus(name=name, fingerprint=_documents(name).fingerprint, seq_len=seq_len)
+
+
+@functools.lru_cache(maxsize=2)
+def load(spec: Corpus) -> PackedCorpus:
+    """Packed rows of a corpus; raises InputError when the text here is not the text that `spec` was planned with."""
+    documents = _documents(spec.name)
+    allowed = f"the text on this machine has {documents.fingerprint}: other text makes other runs"
+    check(spec.fingerprint == documents.fingerprint, "fingerprint", spec.fingerprint, allowed)
+    validation = pack(documents.validation, spec.seq_len)
+    chosen = np.random.Philox(key=0).random_raw(len(validation)).argsort(kind="stable")
+    evaluation = validation.take(chosen[: max(1, _N_EVALUATION_TOKENS // spec.seq_len)])
+    predictions = int(np.sum(evaluation.segments_RT > 0))
+    n_bytes = int(np.sum((evaluation.targets_RT < BYTE_VOCAB_SIZE - 1) & (evaluation.segments_RT > 0)))
+    return PackedCorpus(
+        train=pack(documents.train, spec.seq_len),
+        evaluation=evaluation,
+        fingerprint=documents.fingerprint,
+        vocab_size=BYTE_VOCAB_SIZE,
+        bits_per_byte_factor=predictions / n_bytes / float(np.log(2)),
+    )

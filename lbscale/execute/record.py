@@ -1,0 +1,63 @@
+"""From a lane's last reading to the result that is stored."""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+import platform
+import time
+from typing import Any
+
+import jax
+import numpy as np
+
+from lbscale.clock import is_annealed, row_indices
+from lbscale.data import PackedCorpus
+from lbscale.execute.slot import Slot
+from lbscale.plan import Layout
+from lbscale.store import Result
+from lbscale.train import Measurement
+
+
+@functools.cache
+def machine_record(layout: Layout) -> dict[str, Any]:
+    """Where and how runs ran; no part of their keys."""
+    device = jax.devices()[0]
+    return {
+        "backend": device.platform,
+        "device": device.device_kind,
+        "n_devices": layout.n_devices,
+        "group_size": layout.group_size,
+        "micro_batch_tokens": layout.micro_batch_tokens,
+        "jax": jax.__version__,
+        "host": platform.node(),
+        "cores": os.cpu_count(),
+    }
+
+
+def result_of(
+    slot: Slot, lane: int, measurement: Measurement, diverged_at: int, corpus: PackedCorpus, layout: Layout
+) -> Result:
+    """The result of one lane at its end. Above the loss of a uniform guess, a run counts as diverged too."""
+    run = slot.group.runs[lane]
+    uniform = math.log(run.model.vocab_size)
+    diverged = diverged_at >= 0 or not measurement.loss <= uniform
+    loss = None if diverged else measurement.loss
+    n_rows = slot.n_tokens // run.data.seq_len
+    index = row_indices(run.data_seed, 0, n_rows, len(corpus.train))
+    return Result(
+        status="diverged" if diverged else "finished",
+        loss=loss,
+        loss_se=None if diverged else measurement.loss_se,
+        bits_per_byte=None if loss is None else loss * corpus.bits_per_byte_factor,
+        loss_split="validation",
+        n_tokens=slot.n_tokens,
+        n_tokens_real=int(np.sum(corpus.train.segments_RT[index] > 0)),
+        epochs=n_rows / len(corpus.train),
+        annealed=is_annealed(run),
+        diverged_tokens=int(slot.controls[lane].tokens_S[diverged_at - 1]) if diverged_at >= 0 else None,
+        seconds=time.perf_counter() - slot.began,
+        curve=tuple(slot.curves[lane]),
+        machine=machine_record(layout),
+    )

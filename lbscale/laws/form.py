@@ -1,0 +1,204 @@
+"""What a law is: a pure function of parameters and logarithms of columns, and a table of its parameters.
+
+A form sees every column as ln(column / reference), so that it can be evaluated where its parameters are
+least correlated: at the centre of the data. `Law.move` carries parameters from one reference to another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lbscale.errors import InputError, check
+
+Array = NDArray[Any]
+Columns = Mapping[str, Array]
+COMPLEX_STEP = 1e-30
+PENALTY_RESIDUAL = 2e-3
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a law.
+
+    `lower` and `upper` bound its value at the centre of the data; `upper=None` stands for the smallest loss
+    of the table. `transform="log"` says that its logarithm is fitted. `scaling` says how its value moves with
+    the reference: for each (column, exponent, sign), ln value changes by sign * exponent * ln(reference).
+    `expected` (value, standard deviation), in the searched coordinate, is a mild penalty for a parameter that
+    common designs leave open: one standard deviation costs what a row missed by `PENALTY_RESIDUAL` does.
+    """
+
+    name: str
+    unit: str
+    lower: float
+    upper: float | None
+    meaning: str
+    transform: Literal["linear", "log"] = "linear"
+    scaling: tuple[tuple[str, str, int], ...] = ()
+    expected: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Law:
+    """A law of loss: its form, its parameters, and what its inputs mean.
+
+    Attributes:
+        form: (theta (..., p), logs {column: (n,)}) -> loss (..., n), in nats per token; analytic in theta.
+        starts: (logs, loss (n,)) -> (s, p) promising parameters at the reference of `logs`.
+        jacobian: optional; (theta, logs) -> (loss (..., n), derivative by theta (..., p, n)).
+        reference: column -> value at which coefficients are stated; None: the centre of the fitted data,
+            to two digits. Columns that are not named have reference 1.
+        tuned: columns that `tuning` finds the best value of, given the others.
+        tuning: (theta (..., p), logs without tuned) -> {column: ln of its best value (..., n)}.
+        offsets: (theta, logs) -> {tuned column: ln(tried value / best value) (..., n)}.
+        loss_to_setting: largest factors by which tuned columns may move for a given excess of loss:
+            (theta (..., p), excess in nats) -> {column: (factor down, factor up)}.
+        residual, loss, delta: the fit's defaults.
+        params_convention: what the paper counts as params; None where the law takes any.
+        schedule: the learning-rate schedule whose losses the law describes.
+        censors: whether diverged runs enter as lower bounds.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    parameters: tuple[Parameter, ...]
+    form: Callable[[Array, Columns], Array]
+    starts: Callable[[Columns, Array], Array]
+    paper: str
+    schedule: str
+    jacobian: Callable[[Array, Columns], tuple[Array, Array]] | None = None
+    reference: Mapping[str, float] | None = None
+    tuned: tuple[str, ...] = ()
+    tuning: Callable[[Array, Columns], dict[str, Array]] | None = None
+    offsets: Callable[[Array, Columns], dict[str, Array]] | None = None
+    loss_to_setting: Callable[[Array, float], dict[str, tuple[Array, Array]]] | None = None
+    derived: Callable[[Array], dict[str, Array]] | None = None
+    residual: str = "log"
+    loss: str = "huber"
+    delta: float = 1e-3
+    params_convention: str | None = None
+    censors: bool = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the parameters, in the order of theta."""
+        return tuple(parameter.name for parameter in self.parameters)
+
+    @property
+    def scaled(self) -> tuple[str, ...]:
+        """The columns with whose reference some parameter moves; the others keep their own units."""
+        return tuple(sorted({column for parameter in self.parameters for column, _, _ in parameter.scaling}))
+
+    def logs(self, columns: Mapping[str, Any], names: Sequence[str] | None = None) -> dict[str, Array]:
+        """ln(column / reference) of the columns that the form needs."""
+        reference = self.reference or {}
+        names = self.columns if names is None else names
+        return {name: np.log(np.asarray(columns[name], float) / reference.get(name, 1.0)) for name in names}
+
+    def predict(self, theta: Array, columns: Mapping[str, Any]) -> Array:
+        """Loss in nats per token (..., n) for theta (..., p) and columns (n,) in their own units."""
+        return self.form(np.asarray(theta), self.logs(columns))
+
+    def optimum(self, theta: Array, **point: Any) -> tuple[Array, ...]:
+        """Best values of the tuned columns, then the loss there, each (..., n), at the other columns' values.
+
+        Raises InputError where the law tunes nothing or a column is missing.
+        """
+        check(self.tuning is not None, "law", self.name, "it has no settings to tune")
+        assert self.tuning is not None
+        free = [name for name in self.columns if name not in self.tuned]
+        for name in free:
+            check(name in point, name, None, "the optimum needs its value")
+        arrays = {name: np.atleast_1d(np.asarray(point[name], float)) for name in free}
+        theta = np.asarray(theta)
+        logs = self.logs(arrays, free)
+        reference = self.reference or {}
+        best = self.tuning(theta, logs)
+        loss = self.form(theta, {**logs, **best})
+        return (*(np.exp(best[name]) * reference.get(name, 1.0) for name in self.tuned), loss)
+
+    def at(self, reference: Mapping[str, float] | None) -> Law:
+        """The same law with its coefficients stated at `reference`."""
+        return replace(self, reference=reference)
+
+    def bound(self, columns: Columns) -> Law:
+        """The law with its reference settled: if it has none, the centre of columns, to two digits."""
+        if self.reference is not None:
+            return self
+        return self.at({name: float(f"{np.exp(np.log(columns[name]).mean()):.1e}") for name in self.scaled})
+
+    def move(self, theta: Array, origin: Mapping[str, float], target: Mapping[str, float]) -> Array:
+        """Parameters (..., p) that state at `target` the law that `theta` states at `origin`."""
+        return self.from_search(self.to_search(np.asarray(theta, float)) @ self.shift(origin, target).T)
+
+    def shift(self, origin: Mapping[str, float], target: Mapping[str, float]) -> Array:
+        """The matrix (p, p) by which `move` acts on searched coordinates, where it is linear."""
+        matrix = np.eye(len(self.parameters))
+        for j, parameter in enumerate(self.parameters):
+            for column, exponent, sign in parameter.scaling:
+                shift = np.log(target.get(column, 1.0) / origin.get(column, 1.0))
+                matrix[j, self.names.index(exponent)] += sign * shift
+        return matrix
+
+    def to_search(self, theta: Array) -> Array:
+        """The coordinates that are searched: logarithms of the parameters whose transform is "log"."""
+        is_log = self.is_log
+        return np.where(is_log, np.log(np.where(is_log, theta, 1.0)), theta)
+
+    def from_search(self, u: Array) -> Array:
+        """The inverse of `to_search`; also takes complex coordinates."""
+        is_log = self.is_log
+        with np.errstate(over="ignore"):  # the end of an interval that the data leaves open: infinite, not wrong
+            return np.where(is_log, np.exp(np.where(is_log, u, 0.0)), u)
+
+    @property
+    def is_log(self) -> Array:
+        """Which parameters are searched as logarithms, (p,) of bool."""
+        return np.array([parameter.transform == "log" for parameter in self.parameters])
+
+    def bounds(self, smallest_loss: float) -> tuple[Array, Array]:
+        """Lower and upper bounds of the parameters at the centre of the data, each (p,)."""
+        lower = np.array([parameter.lower for parameter in self.parameters])
+        upper = np.array([smallest_loss if p.upper is None else p.upper for p in self.parameters])
+        return lower, upper
+
+    @property
+    def penalty(self) -> tuple[Array, Array, Array]:
+        """Centre, standard deviation and weight (0: none) of the penalty on searched coordinates, (p,)."""
+        expected = [parameter.expected or (0.0, np.inf) for parameter in self.parameters]
+        centre, width = (np.array(values, float) for values in zip(*expected, strict=True))
+        return centre, width, (PENALTY_RESIDUAL / width) ** 2
+
+    def value_and_jacobian(self, theta: Array, logs: Columns) -> tuple[Array, Array]:
+        """Loss (..., n) and its derivative by theta (..., p, n), by complex step if the law writes none."""
+        return (self.jacobian or _by_complex_step(self.form))(theta, logs)
+
+
+def _by_complex_step(form: Callable[[Array, Columns], Array]) -> Callable[..., tuple[Array, Array]]:
+    """Derivatives exact to rounding (Squire and Trapp 1998, https://doi.org/10.1137/S003614459631241X)."""
+
+    def value_and_jacobian(theta: Array, logs: Columns) -> tuple[Array, Array]:
+        n_parameters = theta.shape[-1]
+        steps = 1j * COMPLEX_STEP * np.eye(n_parameters)
+        rows = [form(theta + steps[j], logs).imag / COMPLEX_STEP for j in range(n_parameters)]
+        return form(theta, logs), np.stack(rows, axis=-2)
+
+    return value_and_jacobian
+
+
+def point_columns(law: Law, point: Mapping[str, Any]) -> dict[str, Array]:
+    """The law's columns of one point, each (1,); raises InputError for a missing or non-positive value."""
+    columns = {}
+    for name in law.columns:
+        check(name in point, name, None, f"law {law.name!r} needs its value")
+        try:
+            value = float(point[name])
+        except (TypeError, ValueError):
+            raise InputError(name, point[name], "a positive number") from None
+        check(bool(np.isfinite(value) and value > 0), name, point[name], "a positive number")
+        columns[name] = np.array([value])
+    return columns

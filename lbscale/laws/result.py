@@ -1,0 +1,274 @@
+"""What a fit found: its numbers, the JSON document, predictions, and a table to read."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lbscale.errors import InputError, check
+from lbscale.laws.form import COMPLEX_STEP, Law, point_columns
+from lbscale.laws.identify import bound_of
+from lbscale.laws.prediction import Prediction, around, log_if
+from lbscale.laws.registry import get
+from lbscale.laws.text import as_array, plain, summarise
+from lbscale.laws.uncertainty import Z975, Noise, spread
+
+
+@dataclass(frozen=True, repr=False)
+class Fit:
+    """A law fitted to a table.
+
+    Attributes:
+        theta, standard_error, lower, upper: per parameter (p,), in the law's units; 95 % intervals.
+        draws: bootstrap refits (k, p), not stretched for small samples; `noise.stretch` is the factor.
+        covariance: (p, p) of the searched coordinates under random effects of cell and seed; zero without.
+        identified: parameter -> whether the data identifies it.
+        objective: the minimised sum over rows of the robust loss, weights 1.
+        n_rows: rows fitted to; n_censored: further rows that entered as lower bounds.
+        derived: quantity -> {"value", "interval"}.
+        search: "starts", "reached_optimum", "converged" of the search.
+        tried: tuned column -> number of cells with the optimum "inside", "below" or "above" what was tried.
+        range: column -> [smallest, largest] in the fitted rows.
+        rows: per fitted row, its columns, "loss", "predicted", "relative_residual", "censored" and "row".
+    """
+
+    law: Law
+    theta: NDArray[Any]
+    draws: NDArray[Any]
+    covariance: NDArray[Any]
+    standard_error: NDArray[Any]
+    lower: NDArray[Any]
+    upper: NDArray[Any]
+    identified: dict[str, bool]
+    objective: float
+    loss: str
+    delta: float
+    residual: str
+    n_rows: int
+    n_censored: int
+    n_dropped: dict[str, int]
+    noise: Noise
+    derived: dict[str, Any]
+    search: dict[str, int]
+    tried: dict[str, dict[str, int]]
+    convention: dict[str, str]
+    range: dict[str, list[float]]
+    where: str | None
+    warnings: list[str]
+    rows: dict[str, list[Any]]
+    holdout: dict[str, Any] | None = None
+
+    @property
+    def params(self) -> dict[str, float]:
+        """Parameter -> value."""
+        return dict(zip(self.law.names, map(float, self.theta), strict=True))
+
+    @property
+    def interval(self) -> dict[str, list[float]]:
+        """Parameter -> 95 % interval."""
+        return {name: [float(self.lower[j]), float(self.upper[j])] for j, name in enumerate(self.law.names)}
+
+    def with_holdout(self, report: dict[str, Any], warnings: list[str]) -> Fit:
+        """This fit with what it predicted of rows kept out."""
+        return replace(self, holdout=report, warnings=[*self.warnings, *warnings])
+
+    def predict(self, **point: float) -> Prediction:
+        """The loss at `point`, one keyword a column; tuned columns that are missing are set to their optimum.
+
+        Raises InputError for a missing, unknown or non-positive value.
+        """
+        for name in point:
+            check(
+                name in self.law.columns,
+                name,
+                point[name],
+                f"columns of the law: {', '.join(self.law.columns)}",
+            )
+        filled = {**self._tuned_settings(point), **point}
+        columns = point_columns(self.law, filled)
+        value = float(self.law.predict(self.theta, columns)[0])
+        log = self.residual == "log"
+        sd = self.uncertainty(lambda theta: log_if(self.law.predict(theta, columns)[..., 0], log))
+        both = math.hypot(sd, self.noise.new_run_sd * self.noise.t / Z975)
+        extrapolation = self.extrapolation(filled)
+        return Prediction(
+            value=value,
+            interval_mean=around(value, sd, log),
+            interval_new_run=around(value, both, log),
+            extrapolation=extrapolation,
+            warnings=[
+                f"{name} lies a factor {factor:.3g} outside the fitted data"
+                for name, factor in extrapolation.items()
+                if factor > 1.0 + 1e-9
+            ],
+            point={name: float(filled[name]) for name in self.law.columns},
+        )
+
+    def extrapolation(self, point: Mapping[str, float]) -> dict[str, float]:
+        """Per column, and for tokens_per_param: the factor outside the fitted range, 1 inside."""
+        values = dict(point)
+        if {"n_params", "n_tokens"} <= values.keys():
+            values["tokens_per_param"] = values["n_tokens"] / values["n_params"]
+        return {
+            name: max(1.0, values[name] / high, low / values[name])
+            for name, (low, high) in self.range.items()
+            if name in values
+        }
+
+    def optimum(self, **point: float) -> dict[str, dict[str, Any]]:
+        """Best value of each tuned column at the other columns' values.
+
+        Each is {"value", "interval", "bound"}: bound is "at most" or "at least" where most of the tried grid
+        lies on one side of its optimum, and None otherwise.
+        """
+        best = self.law.optimum(self.theta, **point)
+        sds = [self._optimum_sd(j, point) for j in range(len(self.law.tuned))]
+        return {
+            name: {
+                "value": float(best[j][0]),
+                "bound": bound_of(self.tried[name]),
+                "interval": around(float(best[j][0]), sds[j]),
+            }
+            for j, name in enumerate(self.law.tuned)
+        }
+
+    def uncertainty(self, quantity: Callable[[NDArray[Any]], NDArray[Any]]) -> float:
+        """Standard deviation of a quantity, scaled so that 1.96 of it reach the 95 % bounds.
+
+        `quantity` maps theta (..., p) to (...,), analytically. The wider of the bootstrap, corrected for few
+        groups, and of the delta method under random effects; NaN without draws.
+        """
+        drawn = float(spread(quantity(self.draws))) * self.noise.stretch
+        steps = self.law.to_search(self.theta) + 1j * COMPLEX_STEP * np.eye(self.theta.size)
+        gradient = quantity(self.law.from_search(steps)).imag / COMPLEX_STEP
+        variance = float(gradient @ self.covariance @ gradient)
+        return max(drawn, math.sqrt(max(variance, 0.0)) * self.noise.t / Z975) if math.isfinite(drawn) else math.nan
+
+    def plateau(self, percent: float, **point: float) -> dict[str, list[float]]:
+        """Per tuned column, the settings [low, high] that give up at most `percent` of the optimum's loss.
+
+        One setting moves at a time; the learning rate's optimum follows the batch. The upper edge is the
+        deployable answer where a larger batch is cheaper.
+        """
+        check(percent > 0, "percent", percent, "a positive number")
+        check(self.law.loss_to_setting is not None, "law", self.law.name, "it has no settings to tune")
+        assert self.law.loss_to_setting is not None
+        *best, loss = (float(values[0]) for values in self.law.optimum(self.theta, **point))
+        factors = self.law.loss_to_setting(self.theta, percent / 100.0 * loss)
+        return {
+            name: [value * float(factor) for factor in factors[name]]
+            for name, value in zip(self.law.tuned, best, strict=True)
+        }
+
+    def document(self) -> dict[str, Any]:
+        """The fit as plain JSON values: no draws, no rows, null for what is not known."""
+        names = self.law.names
+        return plain(
+            {
+                "law": self.law.name,
+                "params": self.params,
+                "interval": self.interval,
+                "standard_error": dict(zip(names, self.standard_error, strict=True)),
+                "identified": self.identified,
+                "units": {p.name: p.unit for p in self.law.parameters},
+                "reference": dict(self.law.reference or {}),
+                "paper": self.law.paper,
+                "objective": self.objective,
+                "objective_is": "sum over rows",
+                "loss": self.loss,
+                "delta": self.delta,
+                "residual": self.residual,
+                "where": self.where,
+                "n_rows": self.n_rows,
+                "n_dropped": self.n_dropped,
+                "n_censored": self.n_censored,
+                "derived": self.derived,
+                "holdout": self.holdout,
+                "convention": self.convention,
+                "noise": asdict(self.noise),
+                "search": self.search,
+                "tried": self.tried,
+                "range": self.range,
+                "warnings": self.warnings,
+            }
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Write the document, with draws and rows, as JSON."""
+        whole = {
+            **self.document(),
+            "draws": plain(self.draws.tolist()),
+            "covariance": plain(self.covariance.tolist()),
+            "rows": plain(self.rows),
+        }
+        Path(path).write_text(json.dumps(whole, allow_nan=False), encoding="utf-8")
+
+    @staticmethod
+    def load(path: str | Path) -> Fit:
+        """Read what `save` wrote; raises InputError for a file that is not a fit."""
+        try:
+            saved = json.loads(Path(path).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError("fit", str(path), f"a JSON file written by fit ({error})") from error
+        check(
+            isinstance(saved, dict) and {"law", "params", "draws", "covariance", "noise"} <= saved.keys(),
+            "fit",
+            str(path),
+            "a JSON file written by fit",
+        )
+        law = get(saved["law"]).at(saved["reference"])
+        interval = saved["interval"]
+        same = (
+            "identified",
+            "objective",
+            "loss",
+            "delta",
+            "residual",
+            "n_rows",
+            "n_censored",
+            "n_dropped",
+            "derived",
+            "search",
+            "tried",
+            "convention",
+            "range",
+            "where",
+            "warnings",
+            "rows",
+            "holdout",
+        )
+        return Fit(
+            law=law,
+            theta=as_array([saved["params"][name] for name in law.names]),
+            draws=as_array(saved["draws"]).reshape(-1, len(law.names)),
+            covariance=as_array(saved["covariance"]),
+            standard_error=as_array([saved["standard_error"][name] for name in law.names]),
+            lower=as_array([interval[name][0] for name in law.names]),
+            upper=as_array([interval[name][1] for name in law.names]),
+            noise=Noise(**saved["noise"]),
+            **{name: saved[name] for name in same},
+        )
+
+    def __repr__(self) -> str:
+        return self.summary()
+
+    def summary(self) -> str:
+        """The fit as a table of text."""
+        return summarise(self)
+
+    def _optimum_sd(self, which: int, point: Mapping[str, float]) -> float:
+        return self.uncertainty(lambda theta: np.log(self.law.optimum(theta, **point)[which][..., 0]))
+
+    def _tuned_settings(self, point: Mapping[str, float]) -> dict[str, float]:
+        if not self.law.tuned or all(name in point for name in self.law.tuned):
+            return {}
+        free = {name: point[name] for name in self.law.columns if name in point and name not in self.law.tuned}
+        best = self.law.optimum(self.theta, **free)
+        return {name: float(best[j][0]) for j, name in enumerate(self.law.tuned)}

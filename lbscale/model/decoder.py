@@ -1,0 +1,118 @@
+"""The dense decoder: init, hidden states, and the terms of its loss.
+
+Shapes: B rows, T positions, D width, H query heads, G key-value heads, K head width, F feed-forward width, V words.
+Parameters are a nested dict; the leaves under `layers` carry a leading axis of layers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lbscale.model.parameters import parameter_table
+from lbscale.spec import Decoder
+from lbscale_kernels import packed_attention, packed_cross_entropy
+
+Params = dict[str, Any]
+
+# Up to here the layers are written out: on a CPU a scan over four layers took 1.5x as long as the same layers unrolled.
+_MAX_UNROLLED_LAYERS = 8
+
+
+def init(model: Decoder, key: jax.Array) -> Params:
+    """Float32 parameters drawn as the parameter table says; a leaf's stream depends on its place in the table only."""
+    params: Params = {"layers": {}}
+    for index, entry in enumerate(parameter_table(model)):
+        group, _, name = entry.path.rpartition("/")
+        target = params[group] if group else params
+        if entry.init_std == 0:
+            target[name] = jnp.ones(entry.shape, jnp.float32)
+        else:
+            draw = jax.random.normal(jax.random.fold_in(key, index), entry.shape, jnp.float32)
+            target[name] = entry.init_std * draw
+    return params
+
+
+def _rms_norm(x_BTD: jax.Array, gain_D: jax.Array) -> jax.Array:
+    """RMSNorm in float32 (Zhang & Sennrich 2019, arXiv 1910.07467)."""
+    x32_BTD = x_BTD.astype(jnp.float32)
+    scale_BT1 = jax.lax.rsqrt(jnp.mean(jnp.square(x32_BTD), axis=-1, keepdims=True) + 1e-6)
+    return (x32_BTD * scale_BT1 * gain_D).astype(x_BTD.dtype)
+
+
+def _rotation(positions_BT: jax.Array, head_dim: int, base: float) -> tuple[jax.Array, jax.Array]:
+    """Cosine and sine, each BT1K/2, of rotary embeddings (Su et al. 2021, arXiv 2104.09864).
+
+    Looked up in constant tables: computed in place, XLA repeats the sines in every layer's forward and backward pass.
+    """
+    frequencies_K2 = base ** (-np.arange(0, head_dim, 2) / head_dim)
+    angles_TK2 = np.arange(positions_BT.shape[1])[:, None] * frequencies_K2
+    cos_TK2, sin_TK2 = (jnp.asarray(f(angles_TK2), jnp.float32) for f in (np.cos, np.sin))
+    return cos_TK2[positions_BT][:, :, None, :], sin_TK2[positions_BT][:, :, None, :]
+
+
+def _rotate(x_BTHK: jax.Array, rotation: tuple[jax.Array, jax.Array]) -> jax.Array:
+    cos, sin = rotation
+    a, b = jnp.split(x_BTHK, 2, axis=-1)
+    return jnp.concatenate([a * cos - b * sin, a * sin + b * cos], axis=-1).astype(x_BTHK.dtype)
+
+
+def _attention(model: Decoder, layer: Params, x_BTD: jax.Array, starts_BT: jax.Array, rotation: Any) -> jax.Array:
+    n_rows, n_positions, _ = x_BTD.shape
+
+    def heads(name: str, n_heads: int) -> jax.Array:
+        return (x_BTD @ layer[name]).reshape(n_rows, n_positions, n_heads, model.head_dim)
+
+    q_BTHK, k_BTGK = heads("query", model.n_heads), heads("key", model.kv_heads)
+    if model.qk_norm:  # Henry et al. 2020, arXiv 2010.04245, as in Dehghani et al. 2023, arXiv 2302.05442
+        q_BTHK, k_BTGK = _rms_norm(q_BTHK, layer["query_norm"]), _rms_norm(k_BTGK, layer["key_norm"])
+    q_BTHK, k_BTGK = _rotate(q_BTHK, rotation), _rotate(k_BTGK, rotation)
+    out_BTHK = packed_attention(q_BTHK, k_BTGK, heads("value", model.kv_heads), starts_BT)
+    return out_BTHK.reshape(n_rows, n_positions, -1) @ layer["out"]
+
+
+def _mlp(model: Decoder, layer: Params, x_BTD: jax.Array) -> jax.Array:
+    up_BTF = x_BTD @ layer["up"]
+    if model.mlp == "gelu":
+        return jax.nn.gelu(up_BTF) @ layer["down"]
+    return (jax.nn.silu(x_BTD @ layer["gate"]) * up_BTF) @ layer["down"]  # Shazeer 2020, arXiv 2002.05202
+
+
+def hidden_states(model: Decoder, params: Params, tokens_BT: jax.Array, starts_BT: jax.Array) -> jax.Array:
+    """Final, normalised hidden states, BTD in the compute dtype. `starts_BT` is where each token's document starts."""
+    dtype = jnp.dtype(model.compute_dtype)
+    layers = jax.tree.map(lambda leaf: leaf.astype(dtype), params["layers"])
+    positions_BT = jnp.arange(tokens_BT.shape[1]) - starts_BT
+    rotation = _rotation(positions_BT, model.head_dim, model.rope_base)
+
+    def block(x_BTD: jax.Array, layer: Params) -> tuple[jax.Array, None]:
+        normed_BTD = _rms_norm(x_BTD, layer["attention_norm"])
+        x_BTD = x_BTD + _attention(model, layer, normed_BTD, starts_BT, rotation)
+        return x_BTD + _mlp(model, layer, _rms_norm(x_BTD, layer["mlp_norm"])), None
+
+    x_BTD = params["embedding"].astype(dtype)[tokens_BT]
+    if model.n_layers > _MAX_UNROLLED_LAYERS:
+        x_BTD, _ = jax.lax.scan(block, x_BTD, layers)
+    else:
+        # jnp.unstack, not indexing: its transpose is one concatenation instead of n_layers padded sums.
+        leaves, treedef = jax.tree.flatten(layers)
+        for layer in zip(*(jnp.unstack(leaf) for leaf in leaves), strict=True):
+            x_BTD, _ = block(x_BTD, jax.tree.unflatten(treedef, layer))
+    return _rms_norm(x_BTD, params["final_norm"])
+
+
+def head(model: Decoder, params: Params) -> jax.Array:
+    """The output matrix, DV in the compute dtype."""
+    matrix_DV = params["embedding"].T if model.tied_head else params["head"]
+    return matrix_DV.astype(jnp.dtype(model.compute_dtype))
+
+
+def loss_terms(
+    model: Decoder, params: Params, tokens_BT: jax.Array, targets_BT: jax.Array, starts_BT: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Cross-entropy in nats and the log-sum-exp of the logits, each float32 BT."""
+    x_BTD = hidden_states(model, params, tokens_BT, starts_BT)
+    return packed_cross_entropy(x_BTD, head(model, params), targets_BT)

@@ -1,0 +1,10 @@
+"""Update rules built from a spec: the direction is optax's, the per-parameter table says how far each leaf goes.
+
+A further optimizer is a spec class, a file here with its `Rule`, and an entry in `RULES`.
+"""
+
+from lbscale.optim.rule import Rule
+from lbscale.optim.rules import RULES
+from lbscale.optim.update import apply_update, init_optimizer
+
+__all__ = ["RULES", "Rule", "apply_update", "init_optimizer"]

@@ -1,0 +1,41 @@
+"""What a run is: frozen values whose canonical JSON hashes to the run's key."""
+
+from lbscale.spec.batch import Batch, ConstantBatch, RampedBatch
+from lbscale.spec.data import Corpus
+from lbscale.spec.model import Decoder
+from lbscale.spec.optimizer import SGD, AdamW, DecayTimescale, HalfLife, Optimizer, WeightDecay
+from lbscale.spec.run import SCHEMA, Run, canonical_json, from_json, run_key, to_json
+from lbscale.spec.schedule import (
+    Constant,
+    InverseSquareRoot,
+    Schedule,
+    WarmupCosine,
+    WarmupStableDecay,
+    fraction,
+)
+
+__all__ = [
+    "SCHEMA",
+    "SGD",
+    "AdamW",
+    "Batch",
+    "Constant",
+    "ConstantBatch",
+    "Corpus",
+    "DecayTimescale",
+    "Decoder",
+    "HalfLife",
+    "InverseSquareRoot",
+    "Optimizer",
+    "RampedBatch",
+    "Run",
+    "Schedule",
+    "WarmupCosine",
+    "WarmupStableDecay",
+    "WeightDecay",
+    "canonical_json",
+    "fraction",
+    "from_json",
+    "run_key",
+    "to_json",
+]

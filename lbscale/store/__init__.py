@@ -1,0 +1,7 @@
+"""Where results live: one directory a run, and one table made of all of them."""
+
+from lbscale.store.directory import Store
+from lbscale.store.result import CurvePoint, Result
+from lbscale.store.table import curves_table, results_table
+
+__all__ = ["CurvePoint", "Result", "Store", "curves_table", "results_table"]

@@ -1,0 +1,36 @@
+"""What is recorded of a finished run, beside the run itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """A held-out loss in nats per token along the way, on the first part of the validation rows."""
+
+    n_tokens: int
+    loss: float
+    loss_se: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """`status` is finished, diverged or stopped. A diverged run has no loss; `diverged_tokens` is the clock at its
+    first non-finite gradient, or null where it ended above the loss of a uniform guess. `n_tokens_real` leaves
+    padding out. `machine` says where and how it ran: recorded, and no part of the run's key."""
+
+    status: str
+    loss: float | None
+    loss_se: float | None
+    bits_per_byte: float | None
+    loss_split: str
+    n_tokens: int
+    n_tokens_real: int
+    epochs: float
+    annealed: bool
+    diverged_tokens: int | None
+    seconds: float
+    curve: tuple[CurvePoint, ...]
+    machine: dict[str, Any]

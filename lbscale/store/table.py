@@ -1,0 +1,94 @@
+"""The run table: a row a run, every counting convention side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+import pandas as pd
+
+from lbscale.clock import controls, learning_rate_factor, update_edges
+from lbscale.count import count_params, training_flops
+from lbscale.spec import Run, run_key
+from lbscale.store.directory import Store
+from lbscale.store.result import Result
+
+
+def results_table(store: Store, keys: Iterable[str] | None = None) -> pd.DataFrame:
+    """The table of the given runs (all, by default) in the order of their keys' listing."""
+    rows = [_row(*store.read(key)) for key in (store.keys() if keys is None else keys)]
+    return pd.DataFrame(rows)
+
+
+def curves_table(store: Store, keys: Iterable[str]) -> pd.DataFrame:
+    """Held-out losses along the way and at the end, a row a point. What is measured before the end is not annealed:
+    such losses and annealed ones are different quantities, and no fit mixes them."""
+    rows = []
+    for key in keys:
+        run, result = store.read(key)
+        base = {"key": key, "n_params": count_params(run.model).non_embedding}
+        rows += [{**base, **asdict(point), "annealed": False, "rows": "curve"} for point in result.curve]
+        if result.loss is not None:
+            last = {"n_tokens": result.n_tokens, "loss": result.loss, "loss_se": result.loss_se}
+            rows.append({**base, **last, "annealed": result.annealed, "rows": "all"})
+    return pd.DataFrame(rows)
+
+
+def _row(run: Run, result: Result) -> dict[str, Any]:
+    counts = count_params(run.model)
+    model = run.model
+    return {
+        "key": run_key(run),
+        "n_params": counts.non_embedding,
+        "n_params_matmul": counts.matmul,
+        "n_params_total": counts.total,
+        "n_params_active": counts.active,
+        "params_convention": "non_embedding",
+        "d_model": model.d_model,
+        "n_layers": model.n_layers,
+        "n_heads": model.n_heads,
+        "d_ff": model.d_ff,
+        "n_tokens": result.n_tokens,
+        "n_tokens_real": result.n_tokens_real,
+        "learning_rate": run.learning_rate,
+        "batch_size_tokens": run.batch.batch_size_tokens,
+        **_held_constant(run),
+        "loss": result.loss,
+        "loss_se": result.loss_se,
+        "bits_per_byte": result.bits_per_byte,
+        "loss_split": result.loss_split,
+        "status": result.status,
+        "diverged_tokens": result.diverged_tokens,
+        "annealed": result.annealed,
+        "train_flops": training_flops(model, run.data.seq_len, result.n_tokens),
+        "train_flops_6nd": 6 * counts.non_embedding * result.n_tokens,
+        "seq_len": run.data.seq_len,
+        "epochs": result.epochs,
+        "init_seed": run.init_seed,
+        "data_seed": run.data_seed,
+        "trunk_key": run_key(run),  # a run trained on its own is its own trunk
+        "corpus": f"{run.data.name} {run.data.fingerprint}",
+        "optimizer": run.optimizer.kind,
+        "schedule": run.schedule.kind,
+        "seconds": result.seconds,
+    }
+
+
+def _held_constant(run: Run) -> dict[str, Any]:
+    """What a change of batch or learning rate moves or leaves, at the peak: decay and its timescale, betas."""
+    edges = update_edges(run.batch, run.n_tokens)
+    peak = int(learning_rate_factor(run.schedule, edges).argmax())
+    hyper = controls(run, run.data.seq_len).hyper
+    step = int((edges[peak + 1] // run.data.seq_len) - 1)
+    decay, rate = float(hyper["decay"][step]), float(hyper["learning_rate"][step])
+    batch = float(edges[peak + 1] - edges[peak])
+    optional: dict[str, Any] = {
+        name: float(hyper[name][step]) for name in ("beta1", "beta2", "momentum") if name in hyper
+    }
+    return {
+        "weight_decay": decay / rate,
+        "decay_timescale_tokens": batch / decay if decay else None,
+        "decay_held": run.optimizer.weight_decay.kind,
+        **optional,
+    }

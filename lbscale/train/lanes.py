@@ -1,0 +1,149 @@
+"""The compiled programs of a cohort: restart slots, advance all lanes, evaluate some.
+
+A slot holds one group of vectorised lanes; every device maps over its own slots. Arrays carry the axes G (slots,
+sharded over devices), L (lanes of a group) and S (micro-steps of a call). How many micro-steps are taken is a number,
+not a shape, so that one compilation serves every run length.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from lbscale.data import Rows
+from lbscale.model import loss_terms, parameter_table
+from lbscale.plan import Layout, Program
+from lbscale.train.step import LaneState, RowBatch, init_lane, micro_step
+
+_EVALUATION_BLOCK_TOKENS = 256
+
+
+def _over_lanes(function: Callable[..., Any], group_size: int) -> Callable[..., Any]:
+    """Vectorise over lanes; a group of one runs unbatched, since batched products of one are slower on a CPU."""
+    if group_size > 1:
+        return jax.vmap(function)
+    return lambda *trees: jax.tree.map(lambda a: a[None], function(*jax.tree.map(lambda a: a[0], trees)))
+
+
+def rows_on_device(rows: Rows, mesh: Mesh) -> RowBatch:
+    """The rows' arrays on every device of the mesh."""
+    arrays = (rows.tokens_RT, rows.targets_RT, rows.starts_RT, rows.segments_RT > 0)
+    return RowBatch(*jax.device_put(arrays, NamedSharding(mesh, P())))
+
+
+class LanePrograms:
+    """The programs of one `Program` under one layout, compiled at their first call and for every later one.
+
+    `mesh` has the axis `lane` over the layout's devices, and `n_slots` is one slot a device.
+    """
+
+    def __init__(self, program: Program, layout: Layout, mesh: Mesh) -> None:
+        self.program, self.layout, self.mesh = program, layout, mesh
+        self.n_slots = layout.n_devices
+        self._table = parameter_table(program.model)
+        lanes, shared = P("lane"), P()
+
+        def compiled(function: Callable[..., Any], in_specs: Any, donate: tuple[int, ...]) -> Callable[..., Any]:
+            mapped = jax.shard_map(function, mesh=mesh, in_specs=in_specs, out_specs=lanes, check_vma=False)
+            return jax.jit(mapped, donate_argnums=donate)
+
+        self._restart = compiled(self._restart_local, (lanes, lanes, lanes), donate=(0,))
+        self._advance = compiled(self._advance_local, (lanes, shared, lanes, lanes, lanes, shared), donate=(0,))
+        self._evaluate = compiled(self._evaluate_local, (lanes, shared, lanes), donate=())
+
+    @property
+    def n_compilations(self) -> int:
+        """How often the training program was compiled so far."""
+        return self._advance._cache_size()  # type: ignore[attr-defined]
+
+    def empty(self) -> LaneState:
+        """States of all slots before anything was put into them."""
+        one = jax.eval_shape(lambda: init_lane(self.program, self._table, jnp.zeros((), jnp.uint32)))
+        shape = (self.n_slots, self.layout.group_size)
+        sharding = NamedSharding(self.mesh, P("lane"))
+        return jax.tree.map(lambda leaf: jax.device_put(np.zeros(shape + leaf.shape, leaf.dtype), sharding), one)
+
+    def restart(self, states: LaneState, seeds_GL: np.ndarray, fresh_G: np.ndarray) -> LaneState:
+        """States with the lanes of every `fresh` slot initialised from their seeds (uint32)."""
+        return self._restart(states, seeds_GL, fresh_G)
+
+    def advance(
+        self,
+        states: LaneState,
+        rows: RowBatch,
+        apply_GS: np.ndarray,
+        hyper_GLS: dict[str, np.ndarray],
+        index_GLSB: np.ndarray,
+        n_steps: int,
+    ) -> LaneState:
+        """States after `n_steps` micro-steps of every slot, which read the first `n_steps` entries of their arrays."""
+        return self._advance(states, rows, apply_GS, hyper_GLS, index_GLSB, np.int32(n_steps))
+
+    def evaluate(self, states: LaneState, rows: RowBatch, n_rows_G: np.ndarray) -> jax.Array:
+        """Cross-entropy sums in nats, float32 GLR: of each slot's lanes on the first `n_rows_G` rows, 0 beyond."""
+        return self._evaluate(states.params, rows, n_rows_G)
+
+    def _restart_local(self, states: LaneState, seeds_GL: jax.Array, fresh_G: jax.Array) -> LaneState:
+        init = _over_lanes(lambda seed: init_lane(self.program, self._table, seed), self.layout.group_size)
+
+        def slot(carried: tuple[LaneState, jax.Array, jax.Array]) -> LaneState:
+            state, seeds_L, fresh = carried
+            return jax.lax.cond(fresh, lambda: init(seeds_L), lambda: state)
+
+        return jax.lax.map(slot, (states, seeds_GL, fresh_G))
+
+    def _advance_local(
+        self, states: LaneState, rows: RowBatch, apply_GS: Any, hyper_GLS: Any, index_GLSB: Any, n_steps: Any
+    ) -> LaneState:
+        def slot(carried: tuple[LaneState, Any, Any, Any]) -> LaneState:
+            state, apply_S, hyper_LS, index_LSB = carried
+
+            def body(step: jax.Array, state: LaneState) -> LaneState:
+                def lane(state: LaneState, hyper_S: dict[str, jax.Array], index_SB: jax.Array) -> LaneState:
+                    batch = jax.tree.map(lambda array: array[index_SB[step]], rows)
+                    hyper = {name: values_S[step] for name, values_S in hyper_S.items()}
+                    return micro_step(self.program, self._table, state, batch, hyper, apply_S[step])
+
+                return _over_lanes(lane, self.layout.group_size)(state, hyper_LS, index_LSB)
+
+            # A slot whose lanes have all diverged takes no further step.
+            n_taken = jnp.where(jnp.any(state.diverged_at < 0), n_steps, 0)
+            return jax.lax.fori_loop(0, n_taken, body, state)
+
+        return jax.lax.map(slot, (states, apply_GS, hyper_GLS, index_GLSB))
+
+    def _evaluate_local(self, params: Any, rows: RowBatch, n_rows_G: jax.Array) -> jax.Array:
+        n_rows, seq_len = rows.tokens_BT.shape
+        block = int(np.gcd(n_rows, max(1, _EVALUATION_BLOCK_TOKENS // seq_len)))
+
+        def slot(carried: tuple[Any, jax.Array]) -> jax.Array:
+            params, n_wanted = carried
+
+            def body(i: jax.Array, sums_LR: jax.Array) -> jax.Array:
+                batch = jax.tree.map(lambda a: jax.lax.dynamic_slice_in_dim(a, i * block, block), rows)
+                tokens_BT, targets_BT, starts_BT = (array.astype(jnp.int32) for array in batch[:3])
+
+                def lane(params: Any) -> jax.Array:
+                    loss_BT, _ = loss_terms(self.program.model, params, tokens_BT, targets_BT, starts_BT)
+                    return jnp.sum(loss_BT * batch.weights_BT, axis=1)
+
+                sums_LB = _over_lanes(lane, self.layout.group_size)(params)
+                return jax.lax.dynamic_update_slice_in_dim(sums_LR, sums_LB, i * block, axis=1)
+
+            nothing_LR = jnp.zeros((self.layout.group_size, n_rows), jnp.float32)
+            return jax.lax.fori_loop(0, n_wanted // block, body, nothing_LR)
+
+        return jax.lax.map(slot, (params, n_rows_G))
+
+
+@functools.lru_cache(maxsize=16)
+def lane_programs(program: Program, layout: Layout, mesh: Mesh) -> LanePrograms:
+    """The programs, kept: a process that trains a shape again does not compile it again."""
+    return LanePrograms(program, layout, mesh)

@@ -1,0 +1,99 @@
+"""One micro-step of one lane: add a micro-batch's gradient; where the clock says so, divide and update.
+
+Gradients and token weights are summed over micro-steps and divided once, at the update, so that a batch of k
+micro-batches is the same sum as one large batch. Rows hold padding with weight zero.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from lbscale import model as models
+from lbscale.model.parameters import ParameterEntry
+from lbscale.optim import RULES, apply_update, init_optimizer
+from lbscale.plan import Program
+
+_PRNG = "threefry2x32"  # named, so that a seed means the same whatever jax's default becomes
+
+
+class LaneState(NamedTuple):
+    """All that a lane carries. `diverged_at` is the micro-step of the first non-finite gradient, or -1; from then on
+    the lane's parameters stay as they were. `gradient` and `weight` are the sums since the last update."""
+
+    params: Any
+    optimizer: Any
+    gradient: Any
+    weight: jax.Array
+    n_steps: jax.Array
+    diverged_at: jax.Array
+
+
+class RowBatch(NamedTuple):
+    """Rows on a device: tokens, targets and document starts as integers, weights 0 for padding; each BT."""
+
+    tokens_BT: jax.Array
+    targets_BT: jax.Array
+    starts_BT: jax.Array
+    weights_BT: jax.Array
+
+
+def init_lane(program: Program, table: tuple[ParameterEntry, ...], seed: jax.Array) -> LaneState:
+    """A lane before its first micro-step; `seed` is the run's init_seed."""
+    params = models.init(program.model, jax.random.key(seed, impl=_PRNG))
+    kind, nesterov = program.rule
+    optimizer = init_optimizer(RULES[kind], nesterov, table, params)
+    gradient = jax.tree.map(jnp.zeros_like, params)
+    count = jnp.zeros((), jnp.int32)
+    return LaneState(params, optimizer, gradient, jnp.zeros((), jnp.float32), count, count - 1)
+
+
+def _loss_sum(program: Program, params: Any, batch: RowBatch) -> tuple[jax.Array, jax.Array]:
+    """The sum that is differentiated, penalty included, and the sum of weights."""
+    tokens_BT, targets_BT, starts_BT = (array.astype(jnp.int32) for array in batch[:3])
+    weights_BT = batch.weights_BT.astype(jnp.float32)
+    loss_BT, lse_BT = models.loss_terms(program.model, params, tokens_BT, targets_BT, starts_BT)
+    if program.model.z_loss:
+        loss_BT = loss_BT + program.model.z_loss * jnp.square(lse_BT)
+    return jnp.sum(weights_BT * loss_BT), jnp.sum(weights_BT)
+
+
+def micro_step(
+    program: Program,
+    table: tuple[ParameterEntry, ...],
+    state: LaneState,
+    batch: RowBatch,
+    hyper: dict[str, jax.Array],
+    apply_now: jax.Array,
+) -> LaneState:
+    """The state after one micro-batch; `hyper` holds its scalars, `apply_now` says whether an update follows."""
+    gradient, weight = jax.grad(lambda params: _loss_sum(program, params, batch), has_aux=True)(state.params)
+    state = state._replace(
+        gradient=jax.tree.map(jnp.add, state.gradient, gradient),
+        weight=state.weight + weight,
+        n_steps=state.n_steps + 1,
+    )
+    return jax.lax.cond(apply_now, lambda s: _update(program, table, s, hyper), lambda s: s, state)
+
+
+def _update(
+    program: Program, table: tuple[ParameterEntry, ...], state: LaneState, hyper: dict[str, jax.Array]
+) -> LaneState:
+    kind, nesterov = program.rule
+    mean = jax.tree.map(lambda leaf: leaf / jnp.maximum(state.weight, 1.0), state.gradient)
+    params, optimizer, norm = apply_update(RULES[kind], nesterov, table, hyper, mean, state.optimizer, state.params)
+    was_alive = state.diverged_at < 0
+    finite = jnp.isfinite(norm)
+
+    def keep(new: Any, old: Any) -> Any:
+        return jax.tree.map(lambda a, b: jnp.where(was_alive & finite, a, b), new, old)
+
+    return state._replace(
+        params=keep(params, state.params),
+        optimizer=keep(optimizer, state.optimizer),
+        gradient=jax.tree.map(jnp.zeros_like, state.gradient),
+        weight=jnp.zeros_like(state.weight),
+        diverged_at=jnp.where(was_alive & ~finite, state.n_steps, state.diverged_at),
+    )

@@ -1,0 +1,105 @@
+"""The commands about studies that train nothing: list, plan, status, results."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from lbscale import __version__
+from lbscale.plan import run_flops
+from lbscale.spec import run_key
+from lbscale.store import Result, Store
+from lbscale.study import load_study
+
+Command = Callable[..., Any]
+
+
+@pytest.fixture
+def recorded(folder: Path) -> Path:
+    """`mine` with one of its four runs recorded."""
+    run = load_study("mine.py").runs[2]
+    result = Result(
+        status="finished",
+        loss=5.0,
+        loss_se=0.1,
+        bits_per_byte=7.2,
+        loss_split="validation",
+        n_tokens=1024,
+        n_tokens_real=1000,
+        epochs=0.1,
+        annealed=False,
+        diverged_tokens=None,
+        seconds=1.0,
+        curve=(),
+        machine={},
+    )
+    Store(folder / "results" / "mine").write(run, result)
+    return folder
+
+
+def test_version(lbscale: Command) -> None:
+    assert lbscale("--version").out == f"lbscale {__version__}\n"
+
+
+@pytest.mark.parametrize("words", [(), ("fit",), ("plan",), ("run",)])
+def test_help_goes_to_stdout(lbscale: Command, words: tuple[str, ...]) -> None:
+    outcome = lbscale(*words, "--help")
+    assert outcome.code == 0 and outcome.out.startswith("usage: lbscale") and outcome.err == ""
+
+
+def test_list_names_experiments_by_the_first_line_of_their_docstring(lbscale: Command, folder: Path) -> None:
+    (folder / "experiments").mkdir()
+    (folder / "mine.py").rename(folder / "experiments" / "mine.py")
+    (folder / "experiments" / "broken.py").write_text('"""Is never run."""\n1 / 0\n')
+    listed = {entry["name"]: entry["question"] for entry in lbscale("list", "--json").json}
+    assert listed["mine"] == "Does a small thing learn?"
+    assert listed["broken"] == "Is never run."
+    assert "tour" in listed
+    lines = lbscale("list").out.splitlines()
+    assert [line.split()[0] for line in lines] == sorted(listed)
+
+
+def test_plan_tells_runs_programs_and_cost(lbscale: Command, folder: Path) -> None:
+    document = lbscale("plan", "mine.py", "--json").json
+    runs = load_study("mine.py").runs
+    assert (document["study"], document["n_runs"], document["n_done"]) == ("mine", 4, 0)
+    assert document["flops"] == sum(map(run_flops, runs)) == sum(c["flops"] for c in document["cohorts"])
+    assert document["n_compilations"] == len(document["cohorts"])
+    assert sum(cohort["n_runs"] for cohort in document["cohorts"]) == 4
+    assert document["layout"].keys() >= {"n_devices", "group_size", "micro_batch_tokens"}
+    assert not (folder / "results").exists()
+
+
+def test_plan_leaves_recorded_runs_out(lbscale: Command, recorded: Path) -> None:
+    document = lbscale("plan", "mine.py", "--json").json
+    assert (document["n_runs"], document["n_done"]) == (3, 1)
+    assert lbscale("plan", "mine.py").out.startswith("mine: 3 runs to train, 1 there already")
+
+
+def test_status_counts_the_studys_runs_and_others(lbscale: Command, recorded: Path) -> None:
+    assert lbscale("status", "mine.py", "--json").json == {"study": "mine", "n_runs": 4, "n_done": 1, "n_recorded": 1}
+    text = (recorded / "mine.py").read_text()
+    (recorded / "mine.py").write_text(text.replace("0.2", "0.3"))
+    assert lbscale("status", "mine.py").out == (
+        "mine: 0 of 4 runs done; 1 further runs recorded (its follow-up, or runs of an earlier version)\n"
+    )
+
+
+def test_results_folder_can_be_named(lbscale: Command, recorded: Path) -> None:
+    (recorded / "results").rename(recorded / "elsewhere")
+    assert lbscale("status", "mine.py", "--json").json["n_done"] == 0
+    assert lbscale("status", "mine.py", "--results", "elsewhere", "--json").json["n_done"] == 1
+
+
+def test_results_are_the_run_table(lbscale: Command, recorded: Path) -> None:
+    key = run_key(load_study("mine.py").runs[2])
+    (row,) = lbscale("results", "mine.py", "--json").json
+    assert (row["key"], row["loss"], row["learning_rate"], row["diverged_tokens"]) == (key, 5.0, 0.2, None)
+    table = pd.read_csv(io.StringIO(lbscale("results", "mine.py", "--csv").out))
+    assert table["key"].tolist() == [key]
+    assert len(lbscale("results", "mine.py").out.splitlines()) == 2

@@ -1,0 +1,40 @@
+"""Where updates fall, against a loop that takes one batch after another."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lbscale.clock import update_edges
+from lbscale.spec import Batch, ConstantBatch, RampedBatch
+
+
+def edges_one_by_one(batch: Batch, n_tokens: int) -> list[int]:
+    """Take whole batches, each of the size that holds where it begins, until the next does not fit."""
+    boundaries = getattr(batch, "until_tokens", ())
+    edges = [0]
+    while True:
+        stage = sum(edges[-1] >= boundary for boundary in boundaries)
+        if edges[-1] + batch.sizes_tokens[stage] > n_tokens:
+            return edges
+        edges.append(edges[-1] + batch.sizes_tokens[stage])
+
+
+@st.composite
+def ramps(draw: st.DrawFn) -> RampedBatch:
+    """Ramps of one to five sizes, whose stages may be shorter than a batch."""
+    sizes = sorted(draw(st.lists(st.integers(1, 40), min_size=1, max_size=5)))
+    boundaries = draw(st.lists(st.integers(1, 300), unique=True, min_size=len(sizes) - 1, max_size=len(sizes) - 1))
+    return RampedBatch(tuple(sizes), tuple(sorted(boundaries)))
+
+
+@given(batch=st.builds(ConstantBatch, st.integers(1, 40)) | ramps(), n_tokens=st.integers(0, 400))
+def test_edges_are_those_of_one_batch_after_another(batch: Batch, n_tokens: int) -> None:
+    edges = update_edges(batch, n_tokens)
+    assert edges.tolist() == edges_one_by_one(batch, n_tokens)
+    assert edges.dtype == np.int64
+
+
+def test_a_ramp_changes_size_at_the_first_update_that_begins_past_its_boundary() -> None:
+    assert update_edges(RampedBatch((2, 5), (3,)), 20).tolist() == [0, 2, 4, 9, 14, 19]
