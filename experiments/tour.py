@@ -87,8 +87,10 @@ def follow_up(fits: Mapping[str, laws.Fit]) -> list[Run]:
     """The recommendation for a model larger than any trained, and half and double its learning rate and batch."""
     model = decoder_of_size(TARGET_SIZE)
     best = fits["joint"].optimum(n_params=count_params(model).non_embedding, n_tokens=TARGET_TOKENS)
-    rate = float(f"{best['learning_rate']['value']:.3g}")
     batch = nearest_power_of_two(best["batch_size_tokens"]["value"])
+    # The best learning rate at the batch that is trained, which rounding has moved off the best batch.
+    moved = (batch / best["batch_size_tokens"]["value"]) ** fits["joint"].params["lr_exponent_batch"]
+    rate = float(f"{best['learning_rate']['value'] * moved:.3g}")
     points = sweep.zip(
         learning_rate=[rate, rate / 2, rate * 2, rate, rate],
         batch_size_tokens=[batch, batch, batch, batch // 2, batch * 2],
@@ -102,6 +104,8 @@ def nearest_power_of_two(batch_size_tokens: float) -> int:
 
 
 if __name__ == "__main__":
+    import sys
+
     from lbscale.cli import main
 
-    raise SystemExit(main(["run", __file__]))
+    raise SystemExit(main(["run", __file__, *sys.argv[1:]]))

@@ -17,13 +17,17 @@ import pandas as pd
 
 from lbscale import laws
 from lbscale.count import count_params
+from lbscale.data import check_vocabulary
 from lbscale.errors import InputError, check
 from lbscale.execute import Progress, execute
+from lbscale.model import check_model
 from lbscale.parallel import machine_layout, one_device_per_core
-from lbscale.plan import Layout, Plan, make_plan
+from lbscale.plan import Layout, Plan, make_plan, run_flops
 from lbscale.spec import Run, from_json, run_key, to_json
 from lbscale.store import Store, curves_table, results_table
 from lbscale.study import Study, load_study
+
+REGISTRATION_SCHEMA = 1
 
 Watch = Callable[[Plan, Progress | None], None]
 
@@ -41,12 +45,20 @@ class Conducted:
     registered: Mapping[str, Any] | None
 
 
-def run(study: Study | str, results: str | Path = "results", watch: Watch | None = None) -> Conducted:
-    """Carry out a study, by value, name or path, into `<results>/<study>`; what is there is not trained again."""
+def run(
+    study: Study | str,
+    results: str | Path = "results",
+    watch: Watch | None = None,
+    mesh: Mapping[str, int] | None = None,
+) -> Conducted:
+    """Carry out a study, by value, name or path, into `<results>/<study>`; what is there is not trained again.
+
+    `mesh` spreads runs over devices: sizes of the axes data, fsdp and tensor; lanes take the rest.
+    """
     if isinstance(study, str):
         study = load_study(study)
     one_device_per_core()
-    layout = machine_layout()
+    layout = machine_layout(mesh)
     store = Store(Path(results) / study.name)
     train(study.runs, layout, store, watch)
     first = recall(study, results)
@@ -65,16 +77,25 @@ def recall(study: Study, results: str | Path = "results") -> Conducted:
     check(bool(keys), "results", str(store.root), f"no run of {study.name} is recorded; `lbscale run` trains them")
     table = results_table(store, keys)
     fits = {name: laws.fit(table, law) for name, law in study.laws.items()}
-    registered = store.registered(_registration_name(table))
+    registered = _registered(store, table)
     decided = [run_key(from_json(document)) for document in registered["runs"]] if registered else []
     followed = [key for key in decided if key in recorded]
     curves = curves_table(store, [*keys, *followed])
     return Conducted(study, table, results_table(store, followed), curves, fits, registered)
 
 
+def checked_plan(runs: Sequence[Run], layout: Layout, store: Store) -> Plan:
+    """What is still to train; raises InputError for a model that could not be, before the first is."""
+    plan = make_plan(runs, layout, done=store.keys())
+    for model, data in {(cohort.program.model, cohort.program.data): None for cohort in plan.cohorts}:
+        check_model(model, data.seq_len)
+        check_vocabulary(data, model.vocab_size)
+    return plan
+
+
 def train(runs: Sequence[Run], layout: Layout, store: Store, watch: Watch | None = None) -> None:
     """Train those of the runs that the store does not hold; `watch` sees the plan, then every step of progress."""
-    plan = make_plan(runs, layout, done=store.keys())
+    plan = checked_plan(runs, layout, store)
     if watch is not None:
         watch(plan, None)
     for progress in execute(plan, layout, store):
@@ -87,14 +108,26 @@ def _registration_name(table: pd.DataFrame) -> str:
     return f"follow-up-{hashlib.sha256(''.join(sorted(table['key'])).encode()).hexdigest()[:12]}"
 
 
+def _registered(store: Store, table: pd.DataFrame) -> dict[str, Any] | None:
+    name = _registration_name(table)
+    registered = store.registered(name)
+    schema = REGISTRATION_SCHEMA if registered is None else registered.get("schema")
+    allowed = f"this lbscale reads schema {REGISTRATION_SCHEMA}: {store.root}/registered/{name}.json"
+    check(schema == REGISTRATION_SCHEMA, "registered.schema", schema, allowed)
+    return registered
+
+
 def _register(study: Study, table: pd.DataFrame, fits: Mapping[str, laws.Fit], store: Store) -> dict[str, Any]:
     """Decide the follow-up and write down what the laws and the baselines say of it, before it is trained."""
     name = _registration_name(table)
     assert study.follow_up is not None  # the caller's condition
     runs = study.follow_up(fits)
+    recorded = set(store.keys())
     document = {
+        "schema": REGISTRATION_SCHEMA,
         "registered_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "rests_on_n_runs": len(table),
+        "trained_before": [key for key in map(run_key, runs) if key in recorded],
         "runs": [to_json(run) for run in runs],
         "predictions": [_prediction(run, fits, table) for run in runs],
     }
@@ -122,5 +155,5 @@ def _prediction(run: Run, fits: Mapping[str, laws.Fit], table: pd.DataFrame) -> 
         "point": point,
         "laws": predicted,
         "optimum": {name: fit.optimum(**size) for name, fit in fits.items() if fit.law.tuned},
-        "baselines": laws.baselines(table, size["n_params"], size["n_tokens"]),
+        "baselines": laws.baselines(table, size["n_params"], size["n_tokens"], flops=run_flops(run)),
     }

@@ -6,40 +6,60 @@ be vectorised together, as lanes of a group.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from lbscale.clock import trained_tokens
 from lbscale.count import training_flops
-from lbscale.spec import AdamW, Batch, Corpus, Decoder, Optimizer, Run, run_key
+from lbscale.spec import Batch, Corpus, Model, Optimizer, Run, run_key
 from lbscale.spec.coerce import as_int
+
+UpdateRule = tuple[str, tuple[tuple[str, bool], ...]]
+PartitionRules = tuple[tuple[str, tuple[str | None, ...]], ...]
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How a machine runs lanes: devices, the micro-batch it likes, lanes vectorised together, micro-steps a call.
+    """How a machine runs lanes: the mesh, the micro-batch it likes, lanes vectorised together, micro-steps a call.
 
-    Part of no run: it changes how fast numbers appear, and them only by rounding.
+    The mesh has `lane` x `data` x `fsdp` x `tensor` devices: lanes are dealt to `lane`, rows of a micro-batch to `data`
+    and `fsdp`, parameters to `fsdp` and `tensor` as `partition_rules` say (None: the decoder's own). A layout is part
+    of no run: it changes how fast numbers appear, and them only by rounding.
     """
 
-    n_devices: int
+    lane: int
     micro_batch_tokens: int
     group_size: int
     chunk_steps: int = 512
+    data: int = 1
+    fsdp: int = 1
+    tensor: int = 1
+    partition_rules: PartitionRules | None = None
 
     def __post_init__(self) -> None:
-        for name in ("n_devices", "micro_batch_tokens", "group_size", "chunk_steps"):
+        for name in ("lane", "micro_batch_tokens", "group_size", "chunk_steps", "data", "fsdp", "tensor"):
             as_int(self, name, lowest=1)
+
+    @property
+    def n_devices(self) -> int:
+        """Devices of the mesh."""
+        return self.lane * self.data * self.fsdp * self.tensor
+
+    @property
+    def shards_runs(self) -> bool:
+        """Whether one run is spread over several devices."""
+        return self.n_devices > self.lane
 
 
 @dataclass(frozen=True)
 class Program:
     """What a compiled program depends on: equal programs are compiled once."""
 
-    model: Decoder
+    model: Model
     data: Corpus
-    rule: tuple[str, bool]
+    rule: UpdateRule
     micro_batch_tokens: int
 
 
@@ -101,9 +121,10 @@ def run_flops(run: Run) -> float:
     return training_flops(run.model, run.data.seq_len, trained_tokens(run))
 
 
-def update_rule(optimizer: Optimizer) -> tuple[str, bool]:
-    """What of an optimizer is structure rather than a number: its kind, and whether its momentum looks ahead."""
-    return (optimizer.kind, False if isinstance(optimizer, AdamW) else optimizer.nesterov)
+def update_rule(optimizer: Optimizer) -> UpdateRule:
+    """What of an optimizer is structure rather than a number: its kind, and its switches by name."""
+    switches = [(field.name, getattr(optimizer, field.name)) for field in dataclasses.fields(optimizer)]
+    return optimizer.kind, tuple((name, value) for name, value in switches if isinstance(value, bool))
 
 
 def micro_batch_tokens(batch: Batch, seq_len: int, target: int) -> int:

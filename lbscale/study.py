@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from lbscale.errors import InputError, check, check_choice
+from lbscale.laws import Law
+from lbscale.laws import get as get_law
 from lbscale.spec import Run
 
 
@@ -25,7 +28,7 @@ class Study:
     name: str
     question: str
     runs: tuple[Run, ...]
-    laws: Mapping[str, Any] = field(default_factory=dict)
+    laws: Mapping[str, Law] = field(default_factory=dict)
     follow_up: Callable[[Mapping[str, Any]], list[Run]] | None = None
     figures: Callable[..., Mapping[str, Any]] | None = None
 
@@ -55,21 +58,30 @@ def _import(path: Path) -> ModuleType:
     assert spec is not None and spec.loader is not None  # any .py file has a loader
     module = importlib.util.module_from_spec(spec)
     sys.modules[module.__name__] = module
-    try:
+    with _named_errors(path):
         spec.loader.exec_module(module)
+    return module
+
+
+@contextlib.contextmanager
+def _named_errors(path: Path) -> Iterator[None]:
+    """Errors of the user's own code as one line that names the module and the line."""
+    try:
+        yield
     except InputError:
         raise
     except Exception as error:
         line = error.lineno if isinstance(error, SyntaxError) else traceback.extract_tb(error.__traceback__)[-1].lineno
         failed = f"a module that runs is needed: line {line}: {type(error).__name__}: {error}"
         raise InputError("study", str(path), failed) from error
-    return module
 
 
 def study_of(module: ModuleType) -> Study:
     """The study that a module's values make: RUNS or runs(), and, where there are any, LAWS, follow_up, figures."""
-    name = Path(str(module.__file__)).stem
-    runs = module.runs() if hasattr(module, "runs") else getattr(module, "RUNS", None)
+    path = Path(str(module.__file__))
+    name = path.stem
+    with _named_errors(path):
+        runs = module.runs() if hasattr(module, "runs") else getattr(module, "RUNS", None)
     if runs is None:
         raise InputError("study", name, "a module that defines RUNS or runs() is needed")
     check(isinstance(runs, Iterable), f"{name}.RUNS", runs, "a list of lbscale runs is needed")
@@ -81,7 +93,13 @@ def study_of(module: ModuleType) -> Study:
         name=name,
         question=(module.__doc__ or name).strip(),
         runs=listed,
-        laws=getattr(module, "LAWS", {}),
+        laws=_laws(f"{name}.LAWS", getattr(module, "LAWS", {})),
         follow_up=getattr(module, "follow_up", None),
         figures=getattr(module, "figures", None),
     )
+
+
+def _laws(field: str, laws: Any) -> Mapping[str, Law]:
+    """The module's laws by its own names, each given as a law or as the name of one."""
+    check(isinstance(laws, Mapping), field, laws, "a mapping of names to laws is needed")
+    return {name: get_law(law) if isinstance(law, str) else law for name, law in laws.items()}

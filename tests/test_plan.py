@@ -45,7 +45,7 @@ STUDY = sweep.product(
 )
 LAYOUTS = st.builds(
     Layout,
-    n_devices=st.integers(1, 4),
+    lane=st.integers(1, 4),
     micro_batch_tokens=st.sampled_from([1, 64, 128, 8192]),
     group_size=st.integers(1, 8),
 )
@@ -159,9 +159,9 @@ def test_nothing_to_train_is_an_empty_plan() -> None:
     assert (plan.cohorts, plan.n_done, plan.flops, plan.n_compilations) == ((), len(STUDY), 0, 0)
 
 
-@pytest.mark.parametrize("field", ["n_devices", "micro_batch_tokens", "group_size", "chunk_steps"])
+@pytest.mark.parametrize("field", ["lane", "micro_batch_tokens", "group_size", "chunk_steps"])
 @pytest.mark.parametrize("value", [0, -1, 1.5])
 def test_layout_refuses_what_is_no_count(field: str, value: float) -> None:
-    counts = {"n_devices": 1, "micro_batch_tokens": 64, "group_size": 1, field: value}
+    counts = {"lane": 1, "micro_batch_tokens": 64, "group_size": 1, field: value}
     with pytest.raises(InputError, match=f"{field}: {value} cannot be used"):
         Layout(**counts)  # type: ignore[arg-type]

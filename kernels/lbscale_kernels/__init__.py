@@ -5,6 +5,6 @@ starts, so that a mask is an interval, [start, t], and never a T x T array that 
 """
 
 from lbscale_kernels.attention import packed_attention
-from lbscale_kernels.cross_entropy import packed_cross_entropy
+from lbscale_kernels.cross_entropy import cross_entropy_of_logits, packed_cross_entropy
 
-__all__ = ["packed_attention", "packed_cross_entropy"]
+__all__ = ["cross_entropy_of_logits", "packed_attention", "packed_cross_entropy"]

@@ -19,6 +19,11 @@ def packed_cross_entropy(x_ND: jax.Array, head_DV: jax.Array, targets_N: jax.Arr
     return _loss_and_lse(logits_NV, targets_N)
 
 
+def cross_entropy_of_logits(logits_NV: jax.Array, targets_N: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The same of logits that are there already, in any float type."""
+    return _loss_and_lse(logits_NV.astype(jnp.float32), targets_N)
+
+
 def _log_sum_exp(logits_NV: jax.Array) -> jax.Array:
     peak_N1 = jnp.max(logits_NV, axis=-1, keepdims=True)
     return (peak_N1 + jnp.log(jnp.sum(jnp.exp(logits_NV - peak_N1), axis=-1, keepdims=True)))[..., 0]

@@ -24,6 +24,14 @@ def number_pair(text: str) -> tuple[str, float]:
     return name, number(value)
 
 
+def whole_pair(text: str) -> tuple[str, int]:
+    """NAME=INTEGER."""
+    name, value = pair(text)
+    if not value.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} cannot be used; NAME=INTEGER is needed")
+    return name, int(value)
+
+
 def number(text: str) -> float:
     """A finite number."""
     try:

@@ -24,8 +24,8 @@ def plan_document(name: str, plan: Plan, layout: Layout) -> dict[str, Any]:
         "cohorts": [
             {
                 "n_params": count_params(cohort.program.model).non_embedding,
-                "d_model": cohort.program.model.d_model,
-                "n_layers": cohort.program.model.n_layers,
+                "d_model": getattr(cohort.program.model, "d_model", None),
+                "n_layers": getattr(cohort.program.model, "n_layers", None),
                 "optimizer": cohort.program.rule[0],
                 "micro_batch_tokens": cohort.program.micro_batch_tokens,
                 "n_runs": len(cohort.runs),
@@ -47,7 +47,7 @@ def plan_text(name: str, plan: Plan, layout: Layout, has_follow_up: bool) -> str
         f"{'n_params':>10} {'width':>6} {'layers':>6} {'micro-batch':>12} {'runs':>5} {'FLOPs':>10}",
     ]
     lines += [
-        f"{c['n_params']:>10,} {c['d_model']:>6} {c['n_layers']:>6} {c['micro_batch_tokens']:>12} "
+        f"{c['n_params']:>10,} {c['d_model'] or '-':>6} {c['n_layers'] or '-':>6} {c['micro_batch_tokens']:>12} "
         f"{c['n_runs']:>5} {c['flops']:>10.3g}"
         for c in document["cohorts"]
     ]

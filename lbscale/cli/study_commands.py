@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from lbscale.cli.arguments import print_json
+from lbscale.cli.arguments import as_mapping, print_json, whole_pair
 from lbscale.errors import check
 
 
@@ -30,13 +30,19 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     tour.set_defaults(study="tour")
     tour.add_argument("--results", default="results", type=Path, metavar="DIR", help="default: ./results")
+    _add_mesh(tour)
     command("list", _list, "list the experiments that can be named", study=False)
-    command("plan", _plan, "show what a study would train, and what it would cost")
-    command("run", _run, "train a study, fit its laws, write its table, laws, figures and page")
+    _add_mesh(command("plan", _plan, "show what a study would train, and what it would cost"))
+    _add_mesh(command("run", _run, "train a study, fit its laws, write its table, laws, figures and page"))
     command("status", _status, "show how far a study is")
     results = command("results", _results, "print a study's run table")
     results.add_argument("--csv", action="store_true", help="print CSV")
     command("report", _report, "write a study's page and figures again from its recorded runs")
+
+
+def _add_mesh(parser: argparse.ArgumentParser) -> None:
+    text = "spread each run over devices: data=, fsdp=, tensor=; lanes take the rest"
+    parser.add_argument("--mesh", nargs="+", type=whole_pair, metavar="AXIS=SIZE", help=text)
 
 
 def _list(options: argparse.Namespace) -> None:
@@ -65,15 +71,22 @@ def _open(options: argparse.Namespace) -> tuple[Any, Any]:
     return study, Store(options.results / study.name)
 
 
+def _warn_of_drift(study: Any, store: Any) -> None:
+    from lbscale.store import source_drift
+
+    for line in source_drift(store, study.runs):
+        print(f"lbscale: warning: {line}", file=sys.stderr)
+
+
 def _plan(options: argparse.Namespace) -> None:
     from lbscale.cli.plan_view import plan_document, plan_text
+    from lbscale.conduct import checked_plan
     from lbscale.parallel import machine_layout, one_device_per_core
-    from lbscale.plan import make_plan
 
     study, store = _open(options)
     one_device_per_core()
-    layout = machine_layout()
-    plan = make_plan(study.runs, layout, done=store.keys())
+    layout = machine_layout(as_mapping("mesh", options.mesh))
+    plan = checked_plan(study.runs, layout, store)
     if options.json:
         print_json(plan_document(study.name, plan, layout))
     else:
@@ -83,13 +96,17 @@ def _plan(options: argparse.Namespace) -> None:
 def _run(options: argparse.Namespace) -> None:
     from lbscale.cli.progress import ProgressDisplay
     from lbscale.conduct import run
+    from lbscale.parallel import keep_compilations
     from lbscale.report import verdict_text, write_report
+    from lbscale.store import Store
     from lbscale.study import load_study
 
     study = load_study(options.study)
+    keep_compilations()
     _check_writable(options.results)
+    _warn_of_drift(study, Store(options.results / study.name))
     with ProgressDisplay() as display:
-        conducted = run(study, options.results, watch=display)
+        conducted = run(study, options.results, watch=display, mesh=as_mapping("mesh", options.mesh))
     folder = options.results / study.name
     verdict = write_report(conducted, folder)
     if options.json:
@@ -113,6 +130,7 @@ def _status(options: argparse.Namespace) -> None:
     from lbscale.spec import run_key
 
     study, store = _open(options)
+    _warn_of_drift(study, store)
     recorded = set(store.keys())
     done = [run for run in study.runs if run_key(run) in recorded]
     document = {"study": study.name, "n_runs": len(study.runs), "n_done": len(done), "n_recorded": len(recorded)}

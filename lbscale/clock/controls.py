@@ -46,14 +46,15 @@ def controls(run: Run, micro_batch_tokens: int) -> Controls:
     n_steps = int(steps_per_update.sum())
     apply_S = np.zeros(n_steps, bool)
     apply_S[np.cumsum(steps_per_update) - 1] = True
-    per_update = _hyperparameters(run, edges)
+    per_update = hyperparameters(run, edges)
     hyper = {name: np.repeat(values.astype(np.float32), steps_per_update) for name, values in per_update.items()}
     tokens_S = micro_batch_tokens * np.arange(1, n_steps + 1, dtype=np.int64)
     return Controls(micro_batch_tokens // run.data.seq_len, apply_S, hyper, tokens_S)
 
 
-def _hyperparameters(run: Run, edges: np.ndarray) -> dict[str, np.ndarray]:
-    """Float64 arrays over updates: every real-valued field of the optimizer, whatever the optimizer."""
+def hyperparameters(run: Run, edges: np.ndarray) -> dict[str, np.ndarray]:
+    """Float64 arrays over the updates between `edges`, by name: `learning_rate`, `decay` (the share of a decayed weight
+    that an update removes), and every real-valued field of the optimizer, whatever the optimizer."""
     factor_U = learning_rate_factor(run.schedule, edges)
     batch_U = np.diff(edges).astype(np.float64)
     learning_rate_U = run.learning_rate * factor_U
@@ -80,7 +81,7 @@ def _decay(run: Run, factor_U: np.ndarray, batch_U: np.ndarray) -> np.ndarray:
 
 def evaluation_steps(run_controls: Controls, n_points: int = 6, spacing: float = 2.0) -> np.ndarray:
     """Micro-step counts at which a run's curve is read: the last `n_points` powers of `spacing` in tokens, moved to the
-    next update, then the end. Absolute in tokens, so that runs which share a prefix share their points."""
+    next update, then the end. Absolute in tokens, so that runs of one prefix meet at their points."""
     n_tokens = int(run_controls.tokens_S[-1])
     highest = int(np.ceil(np.log(n_tokens) / np.log(spacing))) - 1
     targets = spacing ** np.arange(max(highest - n_points + 1, 0), highest + 1)

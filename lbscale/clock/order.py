@@ -7,7 +7,7 @@ import functools
 import numpy as np
 
 
-@functools.lru_cache(maxsize=8)
+@functools.lru_cache(maxsize=64)
 def _epoch_order(data_seed: int, epoch: int, n_rows: int) -> np.ndarray:
     # Sorting raw Philox words instead of Generator.permutation: numpy promises the words, not the permutation.
     words = np.random.Philox(key=np.array([data_seed, epoch], np.uint64)).random_raw(n_rows)

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from lbscale.spec import Decoder
+from lbscale.errors import InputError, check
+from lbscale.spec import Decoder, FlaxModel, Model, definition_of
 
 
 @dataclass(frozen=True)
@@ -24,8 +26,34 @@ class ParamCounts:
         return self.total
 
 
-def count_params(model: Decoder) -> ParamCounts:
-    """Parameters of a decoder under every convention."""
+@dataclass(frozen=True)
+class ModelCount:
+    """What the `count` of a FlaxDefinition gives: parameters, and FLOPs of one token's forward pass as a function of
+    the row's number of positions."""
+
+    params: ParamCounts
+    forward_flops_per_token: Callable[[int], float]
+
+
+def model_count(model: FlaxModel) -> ModelCount:
+    """What the user's own `count` says of a Flax model; raises InputError when it fails or gives something else."""
+    try:
+        counted = definition_of(model).count(**model.keywords)
+    except InputError:
+        raise
+    except Exception as error:
+        failed = f"a count that takes these arguments is needed: {type(error).__name__}: {error}"
+        raise InputError(f"{model.path}.count", model.keywords, failed) from error
+    check(isinstance(counted, ModelCount), f"{model.path}.count", counted, "a lbscale.count.ModelCount is needed")
+    return counted
+
+
+def count_params(model: Model) -> ParamCounts:
+    """Parameters of a model under every convention."""
+    return model_count(model).params if isinstance(model, FlaxModel) else _decoder_params(model)
+
+
+def _decoder_params(model: Decoder) -> ParamCounts:
     d_model, head_dim = model.d_model, model.head_dim
     attention = d_model * head_dim * (2 * model.n_heads + 2 * model.kv_heads)
     mlp = (3 if model.mlp == "swiglu" else 2) * d_model * model.d_ff

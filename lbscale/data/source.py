@@ -41,6 +41,14 @@ def corpus_spec(name: str = "python-standard-library", *, seq_len: int) -> Corpu
     return Corpus(name=name, fingerprint=_documents(name).fingerprint, seq_len=seq_len)
 
 
+def check_vocabulary(spec: Corpus, vocab_size: int) -> None:
+    """Raise InputError unless a model of `vocab_size` has a row for every token of the corpus."""
+    # A corpus that nobody here can read is refused when it is loaded; its plan may still be looked at.
+    needed = BYTE_VOCAB_SIZE if spec.name in _READERS else 0
+    allowed = f"at least the {BYTE_VOCAB_SIZE} tokens of {spec.name} are needed"
+    check(vocab_size >= needed, "vocab_size", vocab_size, allowed)
+
+
 @functools.lru_cache(maxsize=2)
 def load(spec: Corpus) -> PackedCorpus:
     """Packed rows of a corpus; raises InputError when the text here is not the text that `spec` was planned with."""

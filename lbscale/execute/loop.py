@@ -13,7 +13,7 @@ from lbscale import data
 from lbscale.count import training_flops
 from lbscale.execute.record import result_of
 from lbscale.execute.slot import Slot, window
-from lbscale.parallel import lane_mesh
+from lbscale.parallel import make_mesh
 from lbscale.plan import Cohort, Group, Layout, Plan
 from lbscale.spec import Run
 from lbscale.store import CurvePoint, Result, Store
@@ -33,7 +33,7 @@ class Progress:
 
 def execute(plan: Plan, layout: Layout, store: Store) -> Iterator[Progress]:
     """Train every cohort of the plan into the store, yielding progress as it goes."""
-    mesh = lane_mesh(layout.n_devices)
+    mesh = make_mesh(layout)
     for cohort in plan.cohorts:
         yield from _train_cohort(cohort, lane_programs(cohort.program, layout, mesh), store)
 

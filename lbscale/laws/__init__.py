@@ -9,6 +9,7 @@ from lbscale.laws.prediction import Prediction
 from lbscale.laws.registry import LAWS, get
 from lbscale.laws.result import Fit
 from lbscale.laws.table import read_table
+from lbscale.laws.transfer import Transfer, learning_rate_transfer
 
 __all__ = [
     "CHINCHILLA",
@@ -18,10 +19,12 @@ __all__ = [
     "Law",
     "Parameter",
     "Prediction",
+    "Transfer",
     "baselines",
     "compute_optimal",
     "fit",
     "get",
+    "learning_rate_transfer",
     "read_table",
     "recommend",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +15,17 @@ from lbscale.errors import check, check_choice
 from lbscale.laws.form import Law
 from lbscale.laws.identify import find_warnings, identify, tried_grid
 from lbscale.laws.losses import make_loss
+from lbscale.laws.prediction import around
 from lbscale.laws.registry import get
 from lbscale.laws.result import Fit
 from lbscale.laws.search import Found, Problem, minimise
 from lbscale.laws.table import Rows, count_params, prepare, read_table, select
 from lbscale.laws.uncertainty import (
     Z975,
-    Noise,
     bootstrap_weights,
     estimate_noise,
-    interval,
     random_effects_covariance,
-    spread,
+    scaled_sd,
 )
 
 SAME_OPTIMUM = 1e-6
@@ -85,7 +85,7 @@ def fit(
     best, starts = search(problem, loss, delta, rows.loss)
     draws_u = _bootstrap(problem, rows, best.u, loss, delta, bootstrap, np.random.default_rng(seed))
     residuals, jacobian = (array[0] for array in problem.residuals(best.u))
-    noise = estimate_noise(rows, residuals, jacobian)
+    noise = estimate_noise(rows, residuals, jacobian, log=residual == "log")
     reference = law.reference or {}
     theta = law.move(law.from_search(best.u[0]), centre, reference)
     draws = law.move(law.from_search(draws_u), centre, reference)
@@ -93,13 +93,14 @@ def fit(
     covariance = random_effects_covariance(rows, np.where(stuck[:, None], 0.0, jacobian), noise, law.penalty)
     shift = law.shift(centre, reference)
     moved = shift @ covariance @ shift.T
-    scale = law.to_search(draws)
-    low, high = interval(law.to_search(theta), scale, _wider(scale, moved, noise))
-    low, high = law.from_search(low), law.from_search(high)
+    place = best.u[0] @ shift.T
+    reach = Z975 * scaled_sd(draws_u @ shift.T, np.diag(moved), noise)
+    low, high = law.from_search(place - reach), law.from_search(place + reach)
     plain = ~np.array([bool(parameter.scaling) for parameter in law.parameters])
     low = np.where(plain, np.maximum(low, law.from_search(problem.lower)), low)
     high = np.where(plain, np.minimum(high, law.from_search(problem.upper)), high)
-    identified, at_bound = identify(problem, best.u[0], draws_u, jacobian, _wider(draws_u, covariance, noise))
+    reach = Z975 * scaled_sd(draws_u, np.diag(covariance), noise)
+    identified, at_bound = identify(problem, best.u[0], reach, jacobian)
     grid = tried_grid(law, theta, rows)
     result = Fit(
         law=law,
@@ -118,7 +119,7 @@ def fit(
         n_censored=int(rows.censored.sum()),
         n_dropped=rows.dropped,
         noise=noise,
-        derived=_derived(law, theta, draws, noise.stretch),
+        derived={},
         search=starts,
         tried=grid,
         convention=_conventions(law, convention, residual),
@@ -127,6 +128,7 @@ def fit(
         warnings=find_warnings(law, rows, noise, identified, at_bound, grid, starts, convention),
         rows=_diagnostics(rows, law, theta),
     )
+    result = replace(result, derived=_derived(result))
     return result.with_holdout(*hold_out(result, frame[held], law)) if holdout is not None else result
 
 
@@ -206,23 +208,23 @@ def hold_out(result: Fit, frame: pd.DataFrame, law: Law) -> tuple[dict[str, Any]
     return report, []
 
 
-def _wider(draws_u: NDArray[Any], covariance: NDArray[Any], noise: Noise) -> NDArray[Any]:
-    """Factors (p,) that stretch draws' deviations so that neither account of the error is undercut."""
-    if len(draws_u) < 2:
-        return np.full(covariance.shape[0], noise.stretch)
-    scatter = np.maximum(spread(draws_u), 1e-300)
-    return np.maximum(noise.stretch, noise.t / Z975 * np.minimum(np.sqrt(np.diag(covariance)) / scatter, 1e6))
-
-
-def _derived(law: Law, theta: NDArray[Any], draws: NDArray[Any], stretch: float) -> dict[str, Any]:
-    if law.derived is None:
+def _derived(result: Fit) -> dict[str, Any]:
+    """The law's derived quantities: identified if every parameter that moves them is."""
+    law, derived = result.law, result.law.derived
+    if derived is None:
         return {}
-    values, drawn = law.derived(theta), law.derived(draws)
-    out = {}
-    for name, value in values.items():
-        low, high = interval(value, drawn[name], stretch)
-        out[name] = {"value": float(value), "interval": [float(low), float(high)]}
-    return out
+
+    def said(name: str) -> dict[str, Any]:
+        quantity = lambda theta: derived(theta)[name]
+        value = float(quantity(result.theta))
+        moved_by = np.flatnonzero(law.gradient(result.theta, quantity))
+        return {
+            "value": value,
+            "interval": around(value, result.uncertainty(quantity), log=False),
+            "identified": all(result.identified[law.names[j]] for j in moved_by),
+        }
+
+    return {name: said(name) for name in derived(result.theta)}
 
 
 def _conventions(law: Law, params: str, residual: str) -> dict[str, str]:

@@ -106,7 +106,7 @@ class Law:
     def optimum(self, theta: Array, **point: Any) -> tuple[Array, ...]:
         """Best values of the tuned columns, then the loss there, each (..., n), at the other columns' values.
 
-        Raises InputError where the law tunes nothing or a column is missing.
+        Raises InputError where the law tunes nothing, or a column is missing or not positive.
         """
         check(self.tuning is not None, "law", self.name, "it has no settings to tune")
         assert self.tuning is not None
@@ -114,6 +114,8 @@ class Law:
         for name in free:
             check(name in point, name, None, "the optimum needs its value")
         arrays = {name: np.atleast_1d(np.asarray(point[name], float)) for name in free}
+        for name, values in arrays.items():
+            check(bool((np.isfinite(values) & (values > 0)).all()), name, point[name], "a positive number")
         theta = np.asarray(theta)
         logs = self.logs(arrays, free)
         reference = self.reference or {}
@@ -173,6 +175,27 @@ class Law:
         centre, width = (np.array(values, float) for values in zip(*expected, strict=True))
         return centre, width, (PENALTY_RESIDUAL / width) ** 2
 
+    @property
+    def penalties(self) -> dict[str, dict[str, Any]]:
+        """Parameter -> what its mild penalty expects, in its own units, and one standard deviation of that: a
+        "difference", or a "factor" for a parameter whose logarithm is searched."""
+        said = {}
+        for parameter in self.parameters:
+            if parameter.expected is not None:
+                is_log = parameter.transform == "log"
+                expected, scale = (float(np.exp(x)) if is_log else float(x) for x in parameter.expected)
+                said[parameter.name] = {
+                    "expected": expected,
+                    "scale": scale,
+                    "scale_is": "factor" if is_log else "difference",
+                }
+        return said
+
+    def gradient(self, theta: Array, quantity: Callable[[Array], Array]) -> Array:
+        """Derivative (p,) by the searched coordinates, at theta (p,), of an analytic quantity (..., p) -> (...,)."""
+        steps = self.to_search(theta) + 1j * COMPLEX_STEP * np.eye(theta.size)
+        return quantity(self.from_search(steps)).imag / COMPLEX_STEP
+
     def value_and_jacobian(self, theta: Array, logs: Columns) -> tuple[Array, Array]:
         """Loss (..., n) and its derivative by theta (..., p, n), by complex step if the law writes none."""
         return (self.jacobian or _by_complex_step(self.form))(theta, logs)
@@ -195,10 +218,15 @@ def point_columns(law: Law, point: Mapping[str, Any]) -> dict[str, Array]:
     columns = {}
     for name in law.columns:
         check(name in point, name, None, f"law {law.name!r} needs its value")
-        try:
-            value = float(point[name])
-        except (TypeError, ValueError):
-            raise InputError(name, point[name], "a positive number") from None
-        check(bool(np.isfinite(value) and value > 0), name, point[name], "a positive number")
-        columns[name] = np.array([value])
+        columns[name] = np.array([positive(name, point[name])])
     return columns
+
+
+def positive(name: str, value: Any) -> float:
+    """`value` as a float; raises InputError unless it is a positive number."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise InputError(name, value, "a positive number") from None
+    check(bool(np.isfinite(number) and number > 0), name, value, "a positive number")
+    return number

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from lbscale.laws.form import Law
 from lbscale.laws.search import Problem
 from lbscale.laws.table import Rows
-from lbscale.laws.uncertainty import Z975, Noise, interval
+from lbscale.laws.uncertainty import Z975, Noise
 
 WIDEST_FACTOR = 100.0  # an interval of a positive coefficient wider than this says nothing of it
 WIDEST_SHARE = 0.25  # nor does one of another parameter that covers this share of its allowed range
@@ -19,14 +19,15 @@ ALONE = 1e-5  # a parameter whose effect others reproduce up to this share canno
 
 
 def identify(
-    problem: Problem, u: NDArray[Any], draws: NDArray[Any], jacobian: NDArray[Any], stretch: NDArray[Any]
+    problem: Problem, u: NDArray[Any], reach: NDArray[Any], jacobian: NDArray[Any]
 ) -> tuple[dict[str, bool], dict[str, bool]]:
     """For each parameter: whether the data identifies it, and whether its estimate lies at a bound.
 
     A parameter is not identified if other parameters reproduce its effect on every row, if it or its 95 %
-    interval touches a bound (bounds hold at the centre of the data), or if the interval spans too much.
+    interval, u +- reach, touches a bound (bounds hold at the centre of the data), or if the interval spans too
+    much.
     """
-    low, high = interval(u, draws, stretch)
+    low, high = u - reach, u + reach
     size = problem.upper - problem.lower
     slack = 1e-6 * size
     at_bound = (u <= problem.lower + slack) | (u >= problem.upper - slack)
@@ -99,7 +100,7 @@ def find_warnings(
             )
     if noise.n_groups < 20:
         found.append(f"{noise.n_groups} independent groups, fewer than 20: intervals are approximate")
-    if rows.seed is not None and np.unique(rows.seed).size == 1:
+    if rows.seed is not None and np.unique(rows.seed[used]).size == 1:
         found.append("a single seed: its luck cannot be told from the law")
     if rows.trunk is not None and _shares_trunks(rows):
         found.append("runs of different cells share trunks; trunks are resampled together")

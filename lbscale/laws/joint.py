@@ -23,6 +23,7 @@ import numpy as np
 
 from lbscale.laws.chinchilla import SURFACE, surface, surface_jacobian, surface_starts
 from lbscale.laws.form import Array, Columns, Law, Parameter
+from lbscale.laws.table import cells
 
 BOWL = (
     Parameter(
@@ -152,8 +153,8 @@ def plateau(theta: Array, excess: float) -> dict[str, tuple[Array, Array]]:
 def joint_starts(logs: Columns, loss: Array) -> Array:
     """Starts (s, 15): the surface through each cell's best run, the optimum where the best runs are, and
     three rules for the learning rate against the batch."""
-    cells = np.unique(np.column_stack([logs["n_params"], logs["n_tokens"]]), axis=0, return_inverse=True)[1].ravel()
-    best = np.array([np.flatnonzero(cells == cell)[np.argmin(loss[cells == cell])] for cell in np.unique(cells)])
+    cell = cells(logs["n_params"], np.exp(logs["n_tokens"]))
+    best = np.array([np.flatnonzero(cell == c)[np.argmin(loss[cell == c])] for c in np.unique(cell)])
     tuned = {name: values[best] for name, values in logs.items()}
     surfaces = surface_starts(tuned, loss[best])[:2]
     ones, log_n, log_d = np.ones(best.size), tuned["n_params"], tuned["n_tokens"]

@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lbscale.errors import InputError, check
-from lbscale.laws.form import COMPLEX_STEP, Law, point_columns
+from lbscale.laws.form import Law, point_columns, positive
 from lbscale.laws.identify import bound_of
 from lbscale.laws.prediction import Prediction, around, log_if
 from lbscale.laws.registry import get
 from lbscale.laws.text import as_array, plain, summarise
-from lbscale.laws.uncertainty import Z975, Noise, spread
+from lbscale.laws.uncertainty import Z975, Noise, scaled_sd
 
 
 @dataclass(frozen=True, repr=False)
@@ -26,13 +26,15 @@ class Fit:
     """A law fitted to a table.
 
     Attributes:
-        theta, standard_error, lower, upper: per parameter (p,), in the law's units; 95 % intervals.
+        theta, standard_error, lower, upper: per parameter (p,), in the law's units. The 95 % intervals are
+            symmetric in the searched coordinate, as those of `predict` and `optimum` are in theirs, and end at the
+            parameter's bounds.
         draws: bootstrap refits (k, p), not stretched for small samples; `noise.stretch` is the factor.
         covariance: (p, p) of the searched coordinates under random effects of cell and seed; zero without.
         identified: parameter -> whether the data identifies it.
         objective: the minimised sum over rows of the robust loss, weights 1.
         n_rows: rows fitted to; n_censored: further rows that entered as lower bounds.
-        derived: quantity -> {"value", "interval"}.
+        derived: quantity -> {"value", "interval", "identified"}; identified if every parameter it is made of is.
         search: "starts", "reached_optimum", "converged" of the search.
         tried: tuned column -> number of cells with the optimum "inside", "below" or "above" what was tried.
         range: column -> [smallest, largest] in the fitted rows.
@@ -91,6 +93,7 @@ class Fit:
                 point[name],
                 f"columns of the law: {', '.join(self.law.columns)}",
             )
+            positive(name, point[name])
         filled = {**self._tuned_settings(point), **point}
         columns = point_columns(self.law, filled)
         value = float(self.law.predict(self.theta, columns)[0])
@@ -145,11 +148,9 @@ class Fit:
         `quantity` maps theta (..., p) to (...,), analytically. The wider of the bootstrap, corrected for few
         groups, and of the delta method under random effects; NaN without draws.
         """
-        drawn = float(spread(quantity(self.draws))) * self.noise.stretch
-        steps = self.law.to_search(self.theta) + 1j * COMPLEX_STEP * np.eye(self.theta.size)
-        gradient = quantity(self.law.from_search(steps)).imag / COMPLEX_STEP
-        variance = float(gradient @ self.covariance @ gradient)
-        return max(drawn, math.sqrt(max(variance, 0.0)) * self.noise.t / Z975) if math.isfinite(drawn) else math.nan
+        gradient = self.law.gradient(self.theta, quantity)
+        sd = float(scaled_sd(quantity(self.draws), gradient @ self.covariance @ gradient, self.noise))
+        return sd if math.isfinite(sd) else math.nan
 
     def plateau(self, percent: float, **point: float) -> dict[str, list[float]]:
         """Per tuned column, the settings [low, high] that give up at most `percent` of the optimum's loss.
@@ -174,9 +175,10 @@ class Fit:
             {
                 "law": self.law.name,
                 "params": self.params,
+                "identified": self.identified,
                 "interval": self.interval,
                 "standard_error": dict(zip(names, self.standard_error, strict=True)),
-                "identified": self.identified,
+                "penalties": self.law.penalties,
                 "units": {p.name: p.unit for p in self.law.parameters},
                 "reference": dict(self.law.reference or {}),
                 "paper": self.law.paper,
@@ -212,17 +214,21 @@ class Fit:
 
     @staticmethod
     def load(path: str | Path) -> Fit:
-        """Read what `save` wrote; raises InputError for a file that is not a fit."""
+        """Read what `save` wrote; raises InputError for a file that is not a fit, or not all of one."""
         try:
             saved = json.loads(Path(path).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise InputError("fit", str(path), f"a JSON file written by fit ({error})") from error
-        check(
-            isinstance(saved, dict) and {"law", "params", "draws", "covariance", "noise"} <= saved.keys(),
-            "fit",
-            str(path),
-            "a JSON file written by fit",
-        )
+        try:
+            return Fit._restored(saved)
+        except InputError:
+            raise
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise InputError("fit", str(path), f"a JSON file written by fit ({error!r})") from error
+
+    @staticmethod
+    def _restored(saved: dict[str, Any]) -> Fit:
+        """The fit of a document that `save` wrote; whatever error lookups raise where it is incomplete."""
         law = get(saved["law"]).at(saved["reference"])
         interval = saved["interval"]
         same = (

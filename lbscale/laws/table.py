@@ -18,6 +18,8 @@ from lbscale.laws.form import Law
 CONVENTIONS = ("total", "non_embedding", "active")
 UNFINISHED = ("diverged", "stopped")
 SEEDS = ("init_seed", "data_seed")
+BUDGET = "n_tokens_budget"
+SAME_BUDGET = 1.01  # largest ratio of token counts in a cell: a batch that does not divide the budget falls short of it
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Rows:
         columns: the law's columns, each (n,) float.
         loss: nats per token (n,); of a censored row, its lower bound.
         censored: (n,) bool.
-        cell: (n,) int, the same number for runs of the same params and tokens.
+        cell: (n,) int, the same number for runs of the same params and budget of tokens (`cells`).
         seed: (n,) int, the same number for runs of the same seeds; None where the table names no seeds.
         trunk: (n,) int, the same number for runs that share a trunk; None where the table names none.
         index: (n,) labels of the rows in the table they came from.
@@ -120,8 +122,9 @@ def prepare(frame: pd.DataFrame, law: Law) -> Rows:
     """The rows of `frame` that `law` can use.
 
     A run that diverged or was stopped has no loss of its own: where the law takes censored rows it enters as
-    a lower bound, the worst finite loss of the finished runs of its cell (the same params and tokens). Losses
-    measured before annealing are never used. Raises InputError where a column is missing or no row is left.
+    a lower bound, the worst finite loss of the finished runs of its cell. A run's budget of tokens is its
+    `n_tokens_budget` where the table has it, else its `n_tokens`. Losses measured before annealing are never used.
+    Raises InputError where a column is missing or no row is left.
     """
     for name in (*law.columns, "loss"):
         _check_column(frame, name)
@@ -147,7 +150,7 @@ def prepare(frame: pd.DataFrame, law: Law) -> Rows:
     for reason, bad in reasons.items():
         kept = _drop(kept, bad, reason, dropped)
 
-    cell = _codes(frame, [name for name in ("n_params", "n_tokens") if name in law.columns])
+    cell = _cells(frame, law)
     loss, censored = numbers["loss"].copy(), unfinished & kept
     for row in np.flatnonzero(censored):
         peers = kept & ~unfinished & (cell == cell[row])
@@ -171,6 +174,28 @@ def prepare(frame: pd.DataFrame, law: Law) -> Rows:
         index=frame.index.to_numpy()[kept],
         dropped=dropped,
     )
+
+
+def cells(size: NDArray[Any], n_tokens: NDArray[Any]) -> NDArray[Any]:
+    """The cell (n,) of each run: runs of one `size` whose tokens lie within 1 % of the cell's fewest."""
+    cell = np.empty(len(size), int)
+    code, first = -1, -1
+    for row in np.lexsort((n_tokens, size)):
+        if first < 0 or size[row] != size[first] or n_tokens[row] > SAME_BUDGET * n_tokens[first]:
+            code, first = code + 1, row
+        cell[row] = code
+    return cell
+
+
+def _cells(frame: pd.DataFrame, law: Law) -> NDArray[Any]:
+    sizes = [name for name in ("n_params",) if name in law.columns]
+    if "n_tokens" not in law.columns:
+        return _codes(frame, sizes)
+    tokens = _numbers(frame, "n_tokens")
+    if BUDGET in frame:
+        budget = _numbers(frame, BUDGET)
+        tokens = np.where(np.isfinite(budget), budget, tokens)
+    return cells(_codes(frame, sizes) if sizes else np.zeros(len(frame)), tokens)
 
 
 def _numbers(frame: pd.DataFrame, name: str) -> NDArray[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,7 +25,10 @@ def summarise(fit: Fit) -> str:
         lines.append(f"  {name:<{width}}  {said}")
     lines += [f"  at {name} = {value:.4g}" for name, value in (fit.law.reference or {}).items()]
     for name, quantity in fit.derived.items():
-        lines.append(f"  {name}  {quantity['value']:.4g} {_bracket(quantity['interval'])}")
+        said = f"{quantity['value']:.4g} {_bracket(quantity['interval'])}"
+        lines.append(f"  {name}  {said if quantity['identified'] else 'not identified'}")
+    if fit.law.penalties:
+        lines.append(f"  mild penalties: {', '.join(_expectation(*item) for item in fit.law.penalties.items())}")
     scatter = fit.noise.new_run_sd
     size = f"{100 * scatter:.2g} %" if fit.residual == "log" else f"{scatter:.2g} nats per token"
     lines.append(f"  one more run scatters by {size}")
@@ -56,6 +59,11 @@ def plain(value: Any) -> Any:
 def as_array(values: list[Any]) -> NDArray[Any]:
     """The float array of a list, or of a list of lists, that `plain` made; null becomes NaN."""
     return np.array(values, dtype=object).astype(float)
+
+
+def _expectation(name: str, penalty: Mapping[str, Any]) -> str:
+    scale = f"+- {penalty['scale']:.3g}" if penalty["scale_is"] == "difference" else f"x/ {penalty['scale']:.3g}"
+    return f"{name} about {penalty['expected']:.3g} {scale}"
 
 
 def _bracket(interval: Sequence[float | None]) -> str:

@@ -1,13 +1,13 @@
 """How sure a fit is: bootstrap weights that keep dependent rows together, noise, small-sample intervals.
 
-Runs of one cell (the same params and tokens) share what the law gets wrong there, and runs of one seed share
-its luck, so cells and seeds are weighted, not rows: a Bayesian bootstrap (Rubin 1981), whose weights are
-never zero, so that a design of a dozen cells stays fittable. Crossed factors multiply (Owen and Eckles 2012,
-https://arxiv.org/abs/1106.2125), which is slightly conservative.
+Runs of one cell (the same params and budget of tokens) share what the law gets wrong there, and runs of one seed
+share its luck, in whichever cells it serves, so cells and seeds are weighted, not rows: a Bayesian bootstrap
+(Rubin 1981), whose weights are never zero, so that a design of a dozen cells stays fittable. Crossed factors
+multiply (Owen and Eckles 2012, https://arxiv.org/abs/1106.2125), which is slightly conservative.
 
 With a dozen cells a bootstrap sees too little scatter where it matters, at the design's corners, which pull
 the law towards themselves. Beside it stands the delta method under random effects of (cell, seed), whose
-variances are pooled over all cells; every interval takes the wider of the two.
+variances are pooled over all cells; every interval takes the wider of the two, and is symmetric about its value.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Noise:
         degrees_of_freedom: groups less the parameters that differences between groups determine.
         inflation: factor by which the draws scatter too little in so few groups.
         t: the 97.5 % quantile of Student's t for those.
-        stretch: inflation x t / 1.96, the factor that draws' quantiles are stretched by.
+        stretch: inflation x t / 1.96, the factor that draws' spread is stretched by.
         within_sd: scatter of runs within a group.
         new_run_sd: scatter of one more run.
         seed_sd: scatter of runs that differ by their seeds alone; None where no setting is repeated.
@@ -56,9 +56,10 @@ def is_grouped(rows: Rows) -> bool:
 
 
 def bootstrap_weights(rows: Rows, n_draws: int, rng: np.random.Generator) -> NDArray[Any]:
-    """Row weights (n_draws, n) of mean 1: of cells, of seeds within a cell, of trunks that cells share.
+    """Row weights (n_draws, n) of mean 1: products of those of cells, of seeds, and of trunks that cells share.
 
-    Multinomial row weights where no cell is repeated.
+    A seed has one weight in all the cells it serves; weights of seeds that serve one cell alone share out that
+    cell's. A table of a single seed is weighted by cells. Multinomial row weights where no cell is repeated.
     """
     n = rows.loss.size
     if not is_grouped(rows):
@@ -66,13 +67,15 @@ def bootstrap_weights(rows: Rows, n_draws: int, rng: np.random.Generator) -> NDA
     cells, cell = np.unique(rows.cell, return_inverse=True)
     weights = rng.standard_exponential((n_draws, cells.size))[:, cell]
     if rows.seed is not None:
-        groups, group = np.unique(np.column_stack([cell, rows.seed]), axis=0, return_inverse=True)
-        luck = rng.standard_exponential((n_draws, len(groups)))
-        owner = groups[:, 0].astype(int)
+        seeds, seed = np.unique(rows.seed, return_inverse=True)
+        luck = rng.standard_exponential((n_draws, seeds.size))
+        served, serving = np.unique(np.column_stack([cell, seed]), axis=0).T
+        nested = np.bincount(serving)[serving] == 1
+        owner, own = served[nested], serving[nested]
         total = np.zeros((n_draws, cells.size))
-        np.add.at(total.T, owner, luck.T)
-        luck *= np.bincount(owner)[owner] / total[:, owner]
-        weights = weights * luck[:, group.ravel()]
+        np.add.at(total.T, owner, luck.T[own])
+        luck[:, own] *= np.bincount(owner, minlength=cells.size)[owner] / total[:, owner]
+        weights = weights * luck[:, seed]
     if rows.trunk is not None:
         trunks, trunk = np.unique(rows.trunk, return_inverse=True)
         shared = np.array([np.unique(cell[trunk == t]).size > 1 for t in range(trunks.size)])
@@ -81,12 +84,12 @@ def bootstrap_weights(rows: Rows, n_draws: int, rng: np.random.Generator) -> NDA
     return weights * (n / weights.sum(axis=1, keepdims=True))
 
 
-def estimate_noise(rows: Rows, residual: NDArray[Any], jacobian: NDArray[Any]) -> Noise:
+def estimate_noise(rows: Rows, residual: NDArray[Any], jacobian: NDArray[Any], *, log: bool) -> Noise:
     """Scatter between and within groups, by moments, after what the fit itself took up.
 
-    `residual` (n,) and `jacobian` (p, n) are those at the optimum. The parameters used up are split into
-    those that means of groups determine and those that differences within groups do, by the trace of the
-    projection onto the law's tangent space.
+    `residual` (n,) and `jacobian` (p, n) are those at the optimum, of ln loss where `log`. The parameters used up
+    are split into those that means of groups determine and those that differences within groups do, by the trace
+    of the projection onto the law's tangent space.
     """
     used = ~rows.censored
     residual, jacobian = residual[used], jacobian[:, used]
@@ -104,7 +107,7 @@ def estimate_noise(rows: Rows, residual: NDArray[Any], jacobian: NDArray[Any]) -
     within = float(((residual - means[group]) ** 2).sum()) / max(1.0, n - n_groups - p_within) if n > n_groups else 0.0
     typical = n / n_groups
     excess = max(0.0, (between - within) / typical)
-    seed_sd, n_seed_runs = _seed_scatter(rows)
+    seed_sd, n_seed_runs = _seed_scatter(rows, log)
     new_run = max(within + excess, (seed_sd or 0.0) ** 2) if n > n_groups else between
     from scipy.special import stdtrit
 
@@ -120,8 +123,9 @@ def random_effects_covariance(
     """Covariance (p, p) of the searched coordinates if runs of one cell and seed share an error.
 
     `jacobian` is (p, n), zero for what is held at a bound. The fit is taken as least squares, which a robust
-    loss is near when its delta exceeds the noise. Zero where nothing is repeated: rows are then the groups,
-    and the bootstrap of hundreds of them needs no help.
+    loss is near when its delta exceeds the noise. A seed that serves several cells is taken to have fresh luck in
+    each: the part that they share is in the bootstrap's weights alone. Zero where nothing is repeated:
+    rows are then the groups, and the bootstrap of hundreds of them needs no help.
     """
     p = len(jacobian)
     if not is_grouped(rows):
@@ -139,35 +143,30 @@ def random_effects_covariance(
     return inverse @ meat @ inverse
 
 
-def _seed_scatter(rows: Rows) -> tuple[float | None, int]:
-    """Pooled standard deviation of ln loss among finished runs that differ by seed alone; their number."""
+def _seed_scatter(rows: Rows, log: bool) -> tuple[float | None, int]:
+    """Pooled standard deviation of loss, or ln loss, among finished runs that differ by seed alone; their number."""
     if rows.seed is None:
         return None, 0
     used = ~rows.censored
     settings = np.column_stack([rows.columns[name] for name in rows.columns])[used]
     setting = np.unique(settings, axis=0, return_inverse=True)[1].ravel()
-    log_loss, seed = np.log(rows.loss[used]), rows.seed[used]
+    loss, seed = np.log(rows.loss[used]) if log else rows.loss[used], rows.seed[used]
     squares, freedom, runs = 0.0, 0, 0
     for s in range(setting.max() + 1):
         here = setting == s
         if np.unique(seed[here]).size > 1:
-            squares += float(((log_loss[here] - log_loss[here].mean()) ** 2).sum())
+            squares += float(((loss[here] - loss[here].mean()) ** 2).sum())
             freedom, runs = freedom + int(here.sum()) - 1, runs + int(here.sum())
     return (float(np.sqrt(squares / freedom)), runs) if freedom else (None, 0)
 
 
-def interval(
-    value: NDArray[Any] | float, draws: NDArray[Any], stretch: NDArray[Any] | float
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """95 % interval (lower, upper): the draws' quantiles, their distance from `value` stretched.
+def scaled_sd(draws: NDArray[Any], variance: NDArray[Any], noise: Noise) -> NDArray[Any]:
+    """Standard deviation (...), scaled so that 1.96 of it reach the 95 % bounds; NaN with fewer than two draws.
 
-    `draws` is (k, ...) and `value` (...); with fewer than two draws the interval is NaN.
+    The wider of the spread of draws (k, ...), stretched for few groups, and of that of `variance` (...), which
+    random effects give.
     """
-    value = np.asarray(value, float)
-    if len(draws) < 2:
-        return np.full(value.shape, np.nan), np.full(value.shape, np.nan)
-    low, high = np.quantile(draws, [0.025, 0.975], axis=0)
-    return value + np.minimum(0.0, stretch * (low - value)), value + np.maximum(0.0, stretch * (high - value))
+    return np.maximum(spread(draws) * noise.stretch, np.sqrt(np.maximum(variance, 0.0)) * noise.t / Z975)
 
 
 def spread(draws: NDArray[Any]) -> NDArray[Any]:

@@ -1,6 +1,15 @@
 """The model as plain pytrees and pure functions."""
 
-from lbscale.model.decoder import hidden_states, init, loss_terms
-from lbscale.model.parameters import ParameterEntry, parameter_table
+from lbscale.model.decoder import hidden_states
+from lbscale.model.dispatch import check_model, init, loss_terms, needs_rng, parameter_table
+from lbscale.model.parameters import ParameterEntry
 
-__all__ = ["ParameterEntry", "hidden_states", "init", "loss_terms", "parameter_table"]
+__all__ = [
+    "ParameterEntry",
+    "check_model",
+    "hidden_states",
+    "init",
+    "loss_terms",
+    "needs_rng",
+    "parameter_table",
+]

@@ -6,13 +6,16 @@ Parameters are a nested dict; the leaves under `layers` carry a leading axis of 
 
 from __future__ import annotations
 
+import zlib
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lbscale.model.mup import logit_multiplier, score_multiplier
 from lbscale.model.parameters import parameter_table
+from lbscale.model.placement import ANYWHERE, Placement
 from lbscale.spec import Decoder
 from lbscale_kernels import packed_attention, packed_cross_entropy
 
@@ -23,15 +26,15 @@ _MAX_UNROLLED_LAYERS = 8
 
 
 def init(model: Decoder, key: jax.Array) -> Params:
-    """Float32 parameters drawn as the parameter table says; a leaf's stream depends on its place in the table only."""
+    """Float32 parameters drawn as the parameter table says; a leaf's stream depends on its path alone."""
     params: Params = {"layers": {}}
-    for index, entry in enumerate(parameter_table(model)):
+    for entry in parameter_table(model):
         group, _, name = entry.path.rpartition("/")
         target = params[group] if group else params
         if entry.init_std == 0:
             target[name] = jnp.ones(entry.shape, jnp.float32)
         else:
-            draw = jax.random.normal(jax.random.fold_in(key, index), entry.shape, jnp.float32)
+            draw = jax.random.normal(jax.random.fold_in(key, zlib.crc32(entry.path.encode())), entry.shape, jnp.float32)
             target[name] = entry.init_std * draw
     return params
 
@@ -60,28 +63,47 @@ def _rotate(x_BTHK: jax.Array, rotation: tuple[jax.Array, jax.Array]) -> jax.Arr
     return jnp.concatenate([a * cos - b * sin, a * sin + b * cos], axis=-1).astype(x_BTHK.dtype)
 
 
-def _attention(model: Decoder, layer: Params, x_BTD: jax.Array, starts_BT: jax.Array, rotation: Any) -> jax.Array:
+def _attention(
+    model: Decoder, layer: Params, x_BTD: jax.Array, starts_BT: jax.Array, rotation: Any, place: Placement
+) -> jax.Array:
     n_rows, n_positions, _ = x_BTD.shape
 
     def heads(name: str, n_heads: int) -> jax.Array:
-        return (x_BTD @ layer[name]).reshape(n_rows, n_positions, n_heads, model.head_dim)
+        projected = x_BTD @ place(layer[name], None, "tensor")
+        return place(projected.reshape(n_rows, n_positions, n_heads, model.head_dim), "batch", None, "tensor", None)
 
     q_BTHK, k_BTGK = heads("query", model.n_heads), heads("key", model.kv_heads)
     if model.qk_norm:  # Henry et al. 2020, arXiv 2010.04245, as in Dehghani et al. 2023, arXiv 2302.05442
         q_BTHK, k_BTGK = _rms_norm(q_BTHK, layer["query_norm"]), _rms_norm(k_BTGK, layer["key_norm"])
+    if (multiplier := score_multiplier(model)) != 1:
+        q_BTHK = multiplier * q_BTHK
     q_BTHK, k_BTGK = _rotate(q_BTHK, rotation), _rotate(k_BTGK, rotation)
     out_BTHK = packed_attention(q_BTHK, k_BTGK, heads("value", model.kv_heads), starts_BT)
-    return out_BTHK.reshape(n_rows, n_positions, -1) @ layer["out"]
+    return out_BTHK.reshape(n_rows, n_positions, -1) @ place(layer["out"], "tensor", None)
 
 
-def _mlp(model: Decoder, layer: Params, x_BTD: jax.Array) -> jax.Array:
-    up_BTF = x_BTD @ layer["up"]
+def _mlp(model: Decoder, layer: Params, x_BTD: jax.Array, place: Placement) -> jax.Array:
+    up_BTF = x_BTD @ place(layer["up"], None, "tensor")
+    down_FD = place(layer["down"], "tensor", None)
     if model.mlp == "gelu":
-        return jax.nn.gelu(up_BTF) @ layer["down"]
-    return (jax.nn.silu(x_BTD @ layer["gate"]) * up_BTF) @ layer["down"]  # Shazeer 2020, arXiv 2002.05202
+        return jax.nn.gelu(up_BTF) @ down_FD
+    gate_BTF = x_BTD @ place(layer["gate"], None, "tensor")
+    return (jax.nn.silu(gate_BTF) * up_BTF) @ down_FD  # Shazeer 2020, arXiv 2002.05202
 
 
-def hidden_states(model: Decoder, params: Params, tokens_BT: jax.Array, starts_BT: jax.Array) -> jax.Array:
+def _sublayers(
+    model: Decoder, layer: Params, x_BTD: jax.Array, starts_BT: jax.Array, rotation: Any, place: Placement = ANYWHERE
+) -> tuple[jax.Array, jax.Array]:
+    """What attention and feed-forward of one layer add to the residual stream, each BTD."""
+    normed_BTD = _rms_norm(x_BTD, layer["attention_norm"])
+    attended_BTD = place(_attention(model, layer, normed_BTD, starts_BT, rotation, place), "batch", None, None)
+    normed_BTD = _rms_norm(x_BTD + attended_BTD, layer["mlp_norm"])
+    return attended_BTD, place(_mlp(model, layer, normed_BTD, place), "batch", None, None)
+
+
+def hidden_states(
+    model: Decoder, params: Params, tokens_BT: jax.Array, starts_BT: jax.Array, place: Placement = ANYWHERE
+) -> jax.Array:
     """Final, normalised hidden states, BTD in the compute dtype. `starts_BT` is where each token's document starts."""
     dtype = jnp.dtype(model.compute_dtype)
     layers = jax.tree.map(lambda leaf: leaf.astype(dtype), params["layers"])
@@ -89,11 +111,11 @@ def hidden_states(model: Decoder, params: Params, tokens_BT: jax.Array, starts_B
     rotation = _rotation(positions_BT, model.head_dim, model.rope_base)
 
     def block(x_BTD: jax.Array, layer: Params) -> tuple[jax.Array, None]:
-        normed_BTD = _rms_norm(x_BTD, layer["attention_norm"])
-        x_BTD = x_BTD + _attention(model, layer, normed_BTD, starts_BT, rotation)
-        return x_BTD + _mlp(model, layer, _rms_norm(x_BTD, layer["mlp_norm"])), None
+        attended_BTD, fed_BTD = _sublayers(model, layer, x_BTD, starts_BT, rotation, place)
+        return x_BTD + attended_BTD + fed_BTD, None
 
-    x_BTD = params["embedding"].astype(dtype)[tokens_BT]
+    embedding_VD = place(params["embedding"], None, None).astype(dtype)
+    x_BTD = place(place.look_up(embedding_VD, tokens_BT), "batch", None, None)
     if model.n_layers > _MAX_UNROLLED_LAYERS:
         x_BTD, _ = jax.lax.scan(block, x_BTD, layers)
     else:
@@ -105,14 +127,37 @@ def hidden_states(model: Decoder, params: Params, tokens_BT: jax.Array, starts_B
 
 
 def head(model: Decoder, params: Params) -> jax.Array:
-    """The output matrix, DV in the compute dtype."""
+    """The output matrix, DV in the compute dtype, with muP's multiplier of the logits in it."""
     matrix_DV = params["embedding"].T if model.tied_head else params["head"]
+    if (multiplier := logit_multiplier(model)) != 1:
+        matrix_DV = multiplier * matrix_DV
     return matrix_DV.astype(jnp.dtype(model.compute_dtype))
 
 
 def loss_terms(
-    model: Decoder, params: Params, tokens_BT: jax.Array, targets_BT: jax.Array, starts_BT: jax.Array
+    model: Decoder,
+    params: Params,
+    tokens_BT: jax.Array,
+    targets_BT: jax.Array,
+    starts_BT: jax.Array,
+    place: Placement = ANYWHERE,
 ) -> tuple[jax.Array, jax.Array]:
     """Cross-entropy in nats and the log-sum-exp of the logits, each float32 BT."""
-    x_BTD = hidden_states(model, params, tokens_BT, starts_BT)
-    return packed_cross_entropy(x_BTD, head(model, params), targets_BT)
+    x_BTD = hidden_states(model, params, tokens_BT, starts_BT, place)
+    return packed_cross_entropy(x_BTD, place(head(model, params), None, None), targets_BT)
+
+
+def activations(model: Decoder, params: Params, tokens_BT: jax.Array, starts_BT: jax.Array) -> dict[str, jax.Array]:
+    """What a forward pass holds, by name: `embedding`, what each sublayer adds (`attention 0`, `mlp 0`, ...), `final`
+    (normalised), each BTD, and `logits`, BTV float32. For diagnostics: training never keeps them."""
+    dtype = jnp.dtype(model.compute_dtype)
+    rotation = _rotation(jnp.arange(tokens_BT.shape[1]) - starts_BT, model.head_dim, model.rope_base)
+    x_BTD = params["embedding"].astype(dtype)[tokens_BT]
+    found = {"embedding": x_BTD}
+    for i in range(model.n_layers):
+        layer = {name: leaf[i].astype(dtype) for name, leaf in params["layers"].items()}
+        attended_BTD, fed_BTD = _sublayers(model, layer, x_BTD, starts_BT, rotation)
+        found |= {f"attention {i}": attended_BTD, f"mlp {i}": fed_BTD}
+        x_BTD = x_BTD + attended_BTD + fed_BTD
+    found["final"] = _rms_norm(x_BTD, params["final_norm"])
+    return {**found, "logits": jnp.matmul(found["final"], head(model, params), preferred_element_type=jnp.float32)}

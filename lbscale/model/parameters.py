@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from lbscale.spec import Decoder
+from lbscale.model.mup import transferred
+from lbscale.spec import Decoder, MuP
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +35,21 @@ class ParameterEntry:
         return math.prod(self.shape)
 
 
-def parameter_table(model: Decoder) -> tuple[ParameterEntry, ...]:
-    """The decoder's leaves under the standard parameterisation, in a fixed order.
+def parameter_table(model: Decoder, optimizer_kind: str = "adamw") -> tuple[ParameterEntry, ...]:
+    """The decoder's leaves under its parameterisation, in a fixed order.
+
+    The multipliers of muP (see `model.mup`) differ between optimizers, which `optimizer_kind` names as specs do; the
+    standard ones and all initial values do not. Raises InputError for an optimizer that muP has no rule for.
+    """
+    standard = _standard_table(model)
+    rule = model.parameterization
+    if isinstance(rule, MuP):
+        return tuple(transferred(entry, model, rule, optimizer_kind) for entry in standard)
+    return standard
+
+
+def _standard_table(model: Decoder) -> tuple[ParameterEntry, ...]:
+    """The standard parameterisation.
 
     Matrices start normal with standard deviation init_scale / sqrt(fan_in); the two that write to the residual stream
     are divided by sqrt(2 n_layers) (Radford et al. 2019). Gains and embeddings are not decayed.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import optax
 
-from lbscale.optim.rule import Hyper, Rule
+from lbscale.optim.rule import Hyper, Rule, Switches
 
 
-def _direction(hyper: Hyper, nesterov: bool) -> optax.GradientTransformation:
-    return optax.scale_by_adam(b1=hyper["beta1"], b2=hyper["beta2"], eps=hyper["eps"], nesterov=nesterov)
+def _direction(hyper: Hyper, switches: Switches) -> optax.GradientTransformation:
+    return optax.scale_by_adam(b1=hyper["beta1"], b2=hyper["beta2"], eps=hyper["eps"])
 
 
 RULE = Rule(_direction, ("beta1", "beta2", "eps"))

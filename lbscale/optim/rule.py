@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,17 +12,18 @@ import optax
 from lbscale.model.parameters import ParameterEntry
 
 Hyper = dict[str, jax.Array]
+Switches = Mapping[str, bool]
 
 
 @dataclass(frozen=True)
 class Rule:
-    """`direction(hyper, nesterov)` is the optax transformation from mean gradient to update direction.
+    """`direction(hyper, switches)` is the optax transformation from mean gradient to update direction.
 
-    `hyper_names` are the traced numbers it reads. `layerwise` says that it looks at a whole tensor (a norm, a
-    factorisation), so that it must see one layer at a time and not the stack.
+    `hyper_names` are the traced numbers it reads, `switches` the spec's bools. `layerwise` says that it looks at a
+    whole tensor (a norm, a factorisation), so that it must see one layer at a time and not the stack.
     """
 
-    direction: Callable[[Hyper, bool], optax.GradientTransformation]
+    direction: Callable[[Hyper, Switches], optax.GradientTransformation]
     hyper_names: tuple[str, ...]
     layerwise: bool = False
 

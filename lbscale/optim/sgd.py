@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import optax
 
-from lbscale.optim.rule import Hyper, Rule
+from lbscale.optim.rule import Hyper, Rule, Switches
 
 
-def _direction(hyper: Hyper, nesterov: bool) -> optax.GradientTransformation:
-    return optax.trace(decay=hyper["momentum"], nesterov=nesterov)
+def _direction(hyper: Hyper, switches: Switches) -> optax.GradientTransformation:
+    return optax.trace(decay=hyper["momentum"], nesterov=switches["nesterov"])
 
 
 RULE = Rule(_direction, ("momentum",))

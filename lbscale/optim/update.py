@@ -9,24 +9,24 @@ import jax.numpy as jnp
 import optax
 
 from lbscale.model.parameters import ParameterEntry
-from lbscale.optim.rule import Hyper, Rule, per_layer
+from lbscale.optim.rule import Hyper, Rule, Switches, per_layer
 
 Table = tuple[ParameterEntry, ...]
 
 
-def _transformation(rule: Rule, nesterov: bool, table: Table, hyper: Hyper) -> optax.GradientTransformation:
-    transformation = rule.direction(hyper, nesterov)
+def _transformation(rule: Rule, switches: Switches, table: Table, hyper: Hyper) -> optax.GradientTransformation:
+    transformation = rule.direction(hyper, switches)
     return per_layer(transformation, table) if rule.layerwise else transformation
 
 
-def init_optimizer(rule: Rule, nesterov: bool, table: Table, params: Any) -> Any:
+def init_optimizer(rule: Rule, switches: Switches, table: Table, params: Any) -> Any:
     """The rule's state for `params`; hyperparameters do not enter it."""
     nothing = {name: jnp.zeros(()) for name in rule.hyper_names}
-    return _transformation(rule, nesterov, table, nothing).init(params)
+    return _transformation(rule, switches, table, nothing).init(params)
 
 
 def apply_update(
-    rule: Rule, nesterov: bool, table: Table, hyper: Hyper, gradient: Any, state: Any, params: Any
+    rule: Rule, switches: Switches, table: Table, hyper: Hyper, gradient: Any, state: Any, params: Any
 ) -> tuple[Any, Any, jax.Array]:
     """New params, new state, and the mean gradient's global norm before clipping.
 
@@ -37,7 +37,7 @@ def apply_update(
     limit = hyper["clip_norm"]
     clip = jnp.where((limit > 0) & (norm > limit), limit / jnp.maximum(norm, 1e-30), 1.0)
     clipped = jax.tree.map(lambda leaf: clip * leaf, gradient)
-    direction, state = _transformation(rule, nesterov, table, hyper).update(clipped, state, params)
+    direction, state = _transformation(rule, switches, table, hyper).update(clipped, state, params)
     by_path = {entry.path: entry for entry in table}
 
     def move(path: Any, weight: jax.Array, step: jax.Array) -> jax.Array:

@@ -1,5 +1,15 @@
-"""Devices: how many this process has, the mesh over them, and the layout that suits them."""
+"""Devices: the mesh over them, the layout that suits them, and how parameters are partitioned."""
 
-from lbscale.parallel.devices import lane_mesh, machine_layout, one_device_per_core
+from lbscale.parallel.devices import keep_compilations, machine_layout, make_mesh, one_device_per_core
+from lbscale.parallel.partition import DEFAULT_RULES, check_fit, partition, specs_like
 
-__all__ = ["lane_mesh", "machine_layout", "one_device_per_core"]
+__all__ = [
+    "DEFAULT_RULES",
+    "check_fit",
+    "keep_compilations",
+    "machine_layout",
+    "make_mesh",
+    "one_device_per_core",
+    "partition",
+    "specs_like",
+]

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from pathlib import Path
 
 import jax
 from jax.sharding import AxisType, Mesh
 
+from lbscale.errors import check, check_choice
 from lbscale.plan import Layout
+
+MESH_AXES = ("lane", "data", "fsdp", "tensor")
 
 # A row of 64 tokens at a time was as fast as any micro-batch at widths 24 to 48 on 2 cores: the activations of more
 # leave the cache. One size also means one compilation a shape. An accelerator wants its matrix units full.
@@ -24,18 +29,56 @@ def one_device_per_core() -> None:
     if "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", ""):
         return
     try:
-        jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
+        jax.config.update("jax_num_cpu_devices", _usable_cores())
     except RuntimeError:  # jax has started: the process keeps the devices it has
         return
 
 
-def lane_mesh(n_devices: int) -> Mesh:
-    """A mesh of the first `n_devices` devices along the axis `lane`."""
-    return jax.make_mesh((n_devices,), ("lane",), (AxisType.Auto,), devices=jax.devices()[:n_devices])
+def _usable_cores() -> int:
+    """Cores this process may run on, where the system can say; all of them elsewhere."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def machine_layout() -> Layout:
-    """The layout for this process's devices. On a CPU, whose cache a second lane would leave, lanes are mapped."""
-    if jax.default_backend() == "cpu":
-        return Layout(jax.device_count(), _CPU_MICRO_BATCH_TOKENS, group_size=1)
-    return Layout(jax.device_count(), _ACCELERATOR_MICRO_BATCH_TOKENS, _ACCELERATOR_GROUP_SIZE)
+def make_mesh(layout: Layout) -> Mesh:
+    """The layout's mesh over this process's first devices; raises InputError when there are too few.
+
+    Every axis is Auto: `lane` is made manual where lanes are mapped, and the compiler propagates the others inside. (A
+    map over a lane axis that is sharded fails under Explicit axes, which jax.make_mesh would default to.)
+    """
+    sizes = {axis: getattr(layout, axis) for axis in MESH_AXES}
+    allowed = f"a product of at most the {jax.device_count()} devices of this process is needed"
+    check(layout.n_devices <= jax.device_count(), "mesh", sizes, allowed)
+    devices = jax.devices()[: layout.n_devices]
+    return jax.make_mesh(tuple(sizes.values()), MESH_AXES, (AxisType.Auto,) * len(MESH_AXES), devices=devices)
+
+
+def machine_layout(mesh: Mapping[str, int] | None = None) -> Layout:
+    """The layout for this process's devices; lanes take all that the axes given (data, fsdp, tensor) leave.
+
+    On a CPU lanes are mapped, not vectorised: a second one would leave the cache. Raises InputError for an unknown
+    axis, or where the axes given do not divide the devices.
+    """
+    axes = dict(mesh or {})
+    for axis, size in axes.items():
+        check_choice("mesh", axis, MESH_AXES)
+        check(size >= 1, f"mesh.{axis}", size, "a positive integer is needed")
+    data, fsdp, tensor = (axes.get(axis, 1) for axis in MESH_AXES[1:])
+    n_devices = jax.device_count()
+    allowed = f"axes that divide this process's {n_devices} devices are needed"
+    check(n_devices % (data * fsdp * tensor) == 0, "mesh", axes, allowed)
+    lane = axes.get("lane", n_devices // (data * fsdp * tensor))
+    is_cpu = jax.default_backend() == "cpu"
+    micro_batch_tokens = _CPU_MICRO_BATCH_TOKENS if is_cpu else _ACCELERATOR_MICRO_BATCH_TOKENS
+    group_size = 1 if is_cpu else _ACCELERATOR_GROUP_SIZE
+    return Layout(lane, data * fsdp * micro_batch_tokens, group_size, data=data, fsdp=fsdp, tensor=tensor)
+
+
+def keep_compilations() -> None:
+    """Keep compiled programs on disk between processes, where jax was not told a place of its own.
+
+    A study's programs take seconds each to compile, and restarts, workers and later studies need the same ones.
+    """
+    if getattr(jax.config, "jax_compilation_cache_dir", None) is None:
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        jax.config.update("jax_compilation_cache_dir", str(home / "lbscale" / "compilations"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)

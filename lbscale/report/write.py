@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import io
 import json
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from matplotlib.figure import Figure
 from lbscale.report import figures as draw
 from lbscale.report.style import short
 from lbscale.report.verdict import verdict
+from lbscale.report.verdict_text import registration
 
 if TYPE_CHECKING:
     from lbscale.conduct import Conducted
@@ -60,12 +60,13 @@ def _stacked(first: Any, second: Any) -> Any:
 
 def _figures(conducted: Conducted, outcome: Mapping[str, Any]) -> dict[str, Figure]:
     drawn: dict[str, Figure] = {}
-    for name, fit in conducted.fits.items():
-        if not fit.law.tuned:
-            continue
-        if outcome["follow_up"]:
-            drawn["outcome"] = draw.outcome(outcome["follow_up"], name)
-        drawn |= {"optimum": draw.optimum(fit), "tuning": draw.tuning(fit), "surface": draw.surface(fit)}
+    tuned = {name: fit for name, fit in conducted.fits.items() if fit.law.tuned}
+    if outcome["follow_up"]:
+        drawn["outcome"] = draw.outcome(outcome["follow_up"], next(iter(outcome["follow_up"]["recommended"]["laws"])))
+    for name, fit in tuned.items():
+        suffix = "" if len(tuned) == 1 else f"_{name}"
+        drawn |= {f"optimum{suffix}": draw.optimum(fit), f"tuning{suffix}": draw.tuning(fit)}
+        drawn[f"surface{suffix}"] = draw.surface(fit)
     if conducted.study.figures is not None:
         drawn |= conducted.study.figures(conducted.table, conducted.fits)
     return drawn
@@ -76,7 +77,7 @@ def _save(figure: Figure, path: Path) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path.with_suffix(".png"), dpi=160)
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
     plt.close(figure)
     path.with_suffix(".svg").write_text(buffer.getvalue())
     return buffer.getvalue()[buffer.getvalue().index("<svg") :]
@@ -106,11 +107,12 @@ def _page(conducted: Conducted, outcome: Mapping[str, Any], table: Any, vectors:
         background=rest,
         outcome=outcome,
         fits=conducted.fits,
+        registration=registration,
         figures=[
             {
                 "name": name,
                 "svg": jinja2.utils.markupsafe.Markup(svg),
-                "caption": _CAPTIONS.get(name, html.escape(name)),
+                "caption": _CAPTIONS.get(name.partition("_")[0], name),
             }
             for name, svg in vectors.items()
         ],
@@ -123,13 +125,14 @@ def _page(conducted: Conducted, outcome: Mapping[str, Any], table: Any, vectors:
 def _facts(table: Any) -> dict[str, str]:
     """What every number on the page was counted in, and what was held constant."""
     first = table.iloc[0]
-    held = [
-        f"{name} {first[name]:g}"
-        for name in ("beta1", "beta2", "momentum")
-        if name in table and table[name].nunique() == 1
-    ]
-    if table["weight_decay"].nunique() == 1:
-        held.append(f"weight-decay coefficient {first['weight_decay']:.3g}")
+    given = [name.removesuffix("_held") for name in table if name.endswith("_held")]
+    plain = [name for name in ("weight_decay", "beta1", "beta2", "momentum") if name in table and name not in given]
+    held = [f"{name} {first[name]:g}" for name in plain if table[name].nunique() == 1]
+    by_given = {"coefficient": "weight_decay", "timescale": "decay_timescale_tokens"}
+    decay = by_given[first["weight_decay_held"]]
+    if table["weight_decay_held"].nunique() == 1 and table[decay].nunique() == 1:
+        held.append(f"{decay} {first[decay]:g}")
+    held += [f"the half-life of {name}" for name in given if name != "weight_decay"]
     return {
         "params": "non-embedding (the layers' matrices); other counts stand in the table",
         "loss": "nats per token on held-out documents; a token is a byte; the same rows for every run",

@@ -2,8 +2,11 @@
 
 from lbscale.spec.batch import Batch, ConstantBatch, RampedBatch
 from lbscale.spec.data import Corpus
+from lbscale.spec.flax_definition import FlaxDefinition, definition_of, source_digest
+from lbscale.spec.flax_model import FlaxModel, Model
 from lbscale.spec.model import Decoder
 from lbscale.spec.optimizer import SGD, AdamW, DecayTimescale, HalfLife, Optimizer, WeightDecay
+from lbscale.spec.parameterization import MuP, Parameterization, Standard
 from lbscale.spec.run import SCHEMA, Run, canonical_json, from_json, run_key, to_json
 from lbscale.spec.schedule import (
     Constant,
@@ -24,18 +27,26 @@ __all__ = [
     "Corpus",
     "DecayTimescale",
     "Decoder",
+    "FlaxDefinition",
+    "FlaxModel",
     "HalfLife",
     "InverseSquareRoot",
+    "Model",
+    "MuP",
     "Optimizer",
+    "Parameterization",
     "RampedBatch",
     "Run",
     "Schedule",
+    "Standard",
     "WarmupCosine",
     "WarmupStableDecay",
     "WeightDecay",
     "canonical_json",
+    "definition_of",
     "fraction",
     "from_json",
     "run_key",
+    "source_digest",
     "to_json",
 ]

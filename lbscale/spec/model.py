@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from lbscale.errors import check, check_choice
+from lbscale.errors import InputError, check, check_choice
 from lbscale.spec.coerce import as_bool, as_float, as_int
+from lbscale.spec.neutral import neutral
+from lbscale.spec.parameterization import MuP, Parameterization, Standard
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,7 +16,8 @@ class Decoder:
 
     `head_dim` is `d_model / n_heads`. `init_scale` multiplies every matrix's standard deviation
     `1/sqrt(fan_in)`. `z_loss` weighs the squared log-sum-exp of the logits (PaLM, arXiv 2204.02311,
-    section 5). Parameters and accumulation are float32 whatever `compute_dtype` says.
+    section 5). Parameters and accumulation are float32 whatever `compute_dtype` says. `parameterization`
+    says how initial values, learning rates and decay go with width.
     """
 
     d_model: int
@@ -30,6 +33,7 @@ class Decoder:
     rope_base: float = 10_000.0
     init_scale: float = 1.0
     compute_dtype: str = "float32"
+    parameterization: Parameterization = field(default=Standard(), metadata=neutral(Standard()))
 
     kind = "decoder"
 
@@ -46,6 +50,8 @@ class Decoder:
             as_bool(self, name)
         check_choice("mlp", self.mlp, ("swiglu", "gelu"))
         check_choice("compute_dtype", self.compute_dtype, ("float32", "bfloat16"))
+        if not isinstance(self.parameterization, Standard | MuP):
+            raise InputError("parameterization", self.parameterization, "a Standard or a MuP is needed")
         divides = self.d_model % self.n_heads == 0
         check(divides, "n_heads", self.n_heads, f"a divisor of d_model = {self.d_model} is needed")
         check(self.head_dim % 2 == 0, "n_heads", self.n_heads, "d_model / n_heads must be even, for rotary pairs")

@@ -1,7 +1,8 @@
 """One training run as a value, its canonical JSON, and the key that names it for ever.
 
 The key hashes what changes the numbers by design and nothing else. Every default is written out, so changing one
-later leaves recorded runs where they are; `SCHEMA` guards changes of meaning.
+later leaves recorded runs where they are; a field added later is written only where it is not neutral
+(`spec/neutral.py`); `SCHEMA` guards changes of meaning.
 """
 
 from __future__ import annotations
@@ -10,20 +11,19 @@ import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from lbscale.errors import InputError, check, check_choice
-from lbscale.spec.batch import Batch, ConstantBatch, RampedBatch
+from lbscale.spec.batch import Batch
 from lbscale.spec.coerce import as_float, as_int
 from lbscale.spec.data import Corpus
+from lbscale.spec.flax_model import FlaxModel, Model
 from lbscale.spec.model import Decoder
-from lbscale.spec.optimizer import SGD, AdamW, DecayTimescale, HalfLife, Optimizer, WeightDecay
+from lbscale.spec.neutral import neutral_values, written_fields
+from lbscale.spec.optimizer import DecayTimescale, HalfLife, Optimizer, WeightDecay
+from lbscale.spec.parameterization import MuP, Standard
 from lbscale.spec.schedule import (
-    Constant,
-    InverseSquareRoot,
     Schedule,
-    WarmupCosine,
-    WarmupStableDecay,
     expand_fractions,
 )
 
@@ -34,7 +34,7 @@ SCHEMA = 1
 class Run:
     """A training run. `n_tokens` counts row positions, padding included; `learning_rate` is the peak."""
 
-    model: Decoder
+    model: Model
     data: Corpus
     optimizer: Optimizer
     schedule: Schedule
@@ -66,13 +66,13 @@ class Run:
 
 
 _FIELD_KINDS: dict[str, tuple[type, ...]] = {
-    "model": (Decoder,),
+    "model": (Decoder, FlaxModel),
     "data": (Corpus,),
-    "optimizer": (AdamW, SGD),
-    "schedule": (Constant, WarmupStableDecay, WarmupCosine, InverseSquareRoot),
-    "batch": (ConstantBatch, RampedBatch),
+    "optimizer": get_args(Optimizer),
+    "schedule": get_args(Schedule),
+    "batch": get_args(Batch),
 }
-_NESTED: tuple[type, ...] = (HalfLife, WeightDecay, DecayTimescale)
+_NESTED: tuple[type, ...] = (HalfLife, WeightDecay, DecayTimescale, Standard, MuP)
 
 
 def _by_kind(field: str) -> dict[str, type]:
@@ -82,14 +82,14 @@ def _by_kind(field: str) -> dict[str, type]:
 
 def _encode(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {f.name: _encode(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        fields = {name: _encode(getattr(value, name)) for name in written_fields(value)}
         return {"kind": getattr(value, "kind"), **fields}  # noqa: B009
-    return list(value) if isinstance(value, tuple) else value
+    return [_encode(item) for item in value] if isinstance(value, tuple) else value
 
 
 def _decode(cls: type, document: dict[str, Any]) -> Any:
     names = {field.name for field in dataclasses.fields(cls)}
-    arguments = {}
+    arguments = neutral_values(cls)
     for name, value in document.items():
         if name == "kind":
             continue

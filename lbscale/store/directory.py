@@ -26,6 +26,13 @@ def _dump(document: Any) -> bytes:
     return (json.dumps(document, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
 
 
+def _write(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all: a manifest that was cut short would make a run exist."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_bytes(content)
+    partial.replace(path)
+
+
 class Store:
     """The results of one study below `root`; nothing is written before there is something to write."""
 
@@ -59,12 +66,12 @@ class Store:
         directory.mkdir(parents=True, exist_ok=True)
         schema_path = self.root / "store.json"
         if not schema_path.exists():
-            schema_path.write_bytes(_dump({"schema": STORE_SCHEMA}))
+            _write(schema_path, _dump({"schema": STORE_SCHEMA}))
         files = {"run.json": _dump(to_json(run)), "result.json": _dump(dataclasses.asdict(result))}
         for name, content in files.items():
-            (directory / name).write_bytes(content)
+            _write(directory / name, content)
         sums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-        (directory / "manifest.json").write_bytes(_dump(sums))
+        _write(directory / "manifest.json", _dump(sums))
 
     def read(self, key: str) -> tuple[Run, Result]:
         """A recorded run and its result; raises InputError when a file is not what its checksum says."""
@@ -77,7 +84,9 @@ class Store:
             documents[name] = json.loads(content)
         fields = documents["result.json"]
         curve = tuple(CurvePoint(**point) for point in fields.pop("curve"))
-        return from_json(documents["run.json"]), Result(**fields, curve=curve)
+        run = from_json(documents["run.json"])
+        check(run_key(run) == key, "run", key, f"the run in {directory} has the key {run_key(run)}")
+        return run, Result(**fields, curve=curve)
 
     def registered(self, name: str) -> dict[str, Any] | None:
         """What was registered under `name`, or None."""
@@ -89,7 +98,7 @@ class Store:
         path = self._registration(name)
         check(not path.exists(), "registered", name, f"a decision is registered once: {path}")
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(_dump(document))
+        _write(path, _dump(document))
         return document
 
 

@@ -18,7 +18,7 @@ class CurvePoint:
 @dataclass(frozen=True)
 class Result:
     """`status` is finished, diverged or stopped. A diverged run has no loss; `diverged_tokens` is the clock at its
-    first non-finite gradient, or null where it ended above the loss of a uniform guess. `n_tokens_real` leaves
+    first non-finite gradient, or null where its loss ended worse than it began. `n_tokens_real` leaves
     padding out. `machine` says where and how it ran: recorded, and no part of the run's key."""
 
     status: str

@@ -1,4 +1,4 @@
-"""The run table: a row a run, every counting convention side by side."""
+"""The run table: a row a run, every counting convention side by side. A decoder's shape is null for a Flax model."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from lbscale.clock import controls, learning_rate_factor, update_edges
+from lbscale.clock import hyperparameters, learning_rate_factor, update_edges
 from lbscale.count import count_params, training_flops
-from lbscale.spec import Run, run_key
+from lbscale.spec import FlaxModel, HalfLife, Run, WeightDecay, run_key
 from lbscale.store.directory import Store
 from lbscale.store.result import Result
 
@@ -45,11 +45,13 @@ def _row(run: Run, result: Result) -> dict[str, Any]:
         "n_params_total": counts.total,
         "n_params_active": counts.active,
         "params_convention": "non_embedding",
-        "d_model": model.d_model,
-        "n_layers": model.n_layers,
-        "n_heads": model.n_heads,
-        "d_ff": model.d_ff,
+        "model": model.path if isinstance(model, FlaxModel) else model.kind,
+        "d_model": getattr(model, "d_model", None),
+        "n_layers": getattr(model, "n_layers", None),
+        "n_heads": getattr(model, "n_heads", None),
+        "d_ff": getattr(model, "d_ff", None),
         "n_tokens": result.n_tokens,
+        "n_tokens_budget": run.n_tokens,
         "n_tokens_real": result.n_tokens_real,
         "learning_rate": run.learning_rate,
         "batch_size_tokens": run.batch.batch_size_tokens,
@@ -76,19 +78,23 @@ def _row(run: Run, result: Result) -> dict[str, Any]:
 
 
 def _held_constant(run: Run) -> dict[str, Any]:
-    """What a change of batch or learning rate moves or leaves, at the peak: decay and its timescale, betas."""
+    """What a change of batch or learning rate moves or leaves, at the peak: decay and timescale, betas and the like.
+
+    `<name>_held` says what was given and so held constant: a value, or a half-life in tokens.
+    """
     edges = update_edges(run.batch, run.n_tokens)
     peak = int(learning_rate_factor(run.schedule, edges).argmax())
-    hyper = controls(run, run.data.seq_len).hyper
-    step = int((edges[peak + 1] // run.data.seq_len) - 1)
-    decay, rate = float(hyper["decay"][step]), float(hyper["learning_rate"][step])
+    at_peak = {name: float(values[peak]) for name, values in hyperparameters(run, edges).items()}
     batch = float(edges[peak + 1] - edges[peak])
-    optional: dict[str, Any] = {
-        name: float(hyper[name][step]) for name in ("beta1", "beta2", "momentum") if name in hyper
-    }
+    decay, rate = at_peak.pop("decay"), at_peak.pop("learning_rate")
+    half_lives = {f"{name}_held": "half_life" for name in at_peak if isinstance(getattr(run.optimizer, name), HalfLife)}
+    given = run.optimizer.weight_decay
+    is_coefficient = isinstance(given, WeightDecay) and given.coupling == "learning_rate"
+    coefficient = given.coefficient if is_coefficient else decay / rate  # type: ignore[union-attr]
     return {
-        "weight_decay": decay / rate,
+        "weight_decay": coefficient,
         "decay_timescale_tokens": batch / decay if decay else None,
-        "decay_held": run.optimizer.weight_decay.kind,
-        **optional,
+        "weight_decay_held": given.kind,
+        **at_peak,
+        **half_lives,
     }

@@ -19,6 +19,8 @@ from jax.sharding import PartitionSpec as P
 
 from lbscale.data import Rows
 from lbscale.model import loss_terms, parameter_table
+from lbscale.model.placement import BATCH_AXES, Placement
+from lbscale.parallel import check_fit, partition, specs_like
 from lbscale.plan import Layout, Program
 from lbscale.train.step import LaneState, RowBatch, init_lane, micro_step
 
@@ -41,34 +43,45 @@ def rows_on_device(rows: Rows, mesh: Mesh) -> RowBatch:
 class LanePrograms:
     """The programs of one `Program` under one layout, compiled at their first call and for every later one.
 
-    `mesh` has the axis `lane` over the layout's devices, and `n_slots` is one slot a device.
+    `mesh` has the layout's axes. `lane` is manual: each of its shards maps over its own slots, one a shard. The other
+    axes are the compiler's: states and micro-batches are held to their specs, and what moves between devices follows.
+    Raises InputError where the layout does not fit the model, before anything is compiled.
     """
 
     def __init__(self, program: Program, layout: Layout, mesh: Mesh) -> None:
+        check_fit(program.model, program.micro_batch_tokens, program.data.seq_len, layout)
         self.program, self.layout, self.mesh = program, layout, mesh
-        self.n_slots = layout.n_devices
-        self._table = parameter_table(program.model)
+        self.n_slots = layout.lane
+        self.table = parameter_table(program.model, program.rule[0])
+        self._place = Placement(spread=layout.shards_runs)
+        shapes = {entry.path: entry.shape for entry in self.table}
+        self._one = jax.eval_shape(lambda: init_lane(program, self.table, jnp.zeros((), jnp.uint32)))
+        self._specs = specs_like(self._one, partition(self.table, layout), shapes)
+        shardings = jax.tree.map(lambda spec: NamedSharding(mesh, P("lane", None, *spec)), self._specs)
         lanes, shared = P("lane"), P()
 
-        def compiled(function: Callable[..., Any], in_specs: Any, donate: tuple[int, ...]) -> Callable[..., Any]:
-            mapped = jax.shard_map(function, mesh=mesh, in_specs=in_specs, out_specs=lanes, check_vma=False)
-            return jax.jit(mapped, donate_argnums=donate)
+        def compiled(function: Callable[..., Any], in_specs: Any, **options: Any) -> Any:
+            mapped = jax.shard_map(
+                function, mesh=mesh, in_specs=in_specs, out_specs=lanes, axis_names={"lane"}, check_vma=False
+            )
+            return jax.jit(mapped, **options)
 
-        self._restart = compiled(self._restart_local, (lanes, lanes, lanes), donate=(0,))
-        self._advance = compiled(self._advance_local, (lanes, shared, lanes, lanes, lanes, shared), donate=(0,))
-        self._evaluate = compiled(self._evaluate_local, (lanes, shared, lanes), donate=())
+        self._state_shardings = shardings
+        states = {"donate_argnums": (0,), "out_shardings": shardings}
+        self._restart = compiled(self._restart_local, (lanes, lanes, lanes), **states)
+        self._advance = compiled(self._advance_local, (lanes, shared, lanes, lanes, lanes, shared), **states)
+        self._evaluate = compiled(self._evaluate_local, (lanes, shared, lanes))
 
     @property
     def n_compilations(self) -> int:
         """How often the training program was compiled so far."""
-        return self._advance._cache_size()  # type: ignore[attr-defined]
+        return self._advance._cache_size()
 
     def empty(self) -> LaneState:
         """States of all slots before anything was put into them."""
-        one = jax.eval_shape(lambda: init_lane(self.program, self._table, jnp.zeros((), jnp.uint32)))
         shape = (self.n_slots, self.layout.group_size)
-        sharding = NamedSharding(self.mesh, P("lane"))
-        return jax.tree.map(lambda leaf: jax.device_put(np.zeros(shape + leaf.shape, leaf.dtype), sharding), one)
+        zeros = jax.tree.map(lambda leaf: np.zeros(shape + leaf.shape, leaf.dtype), self._one)
+        return jax.device_put(zeros, self._state_shardings)
 
     def restart(self, states: LaneState, seeds_GL: np.ndarray, fresh_G: np.ndarray) -> LaneState:
         """States with the lanes of every `fresh` slot initialised from their seeds (uint32)."""
@@ -86,12 +99,19 @@ class LanePrograms:
         """States after `n_steps` micro-steps of every slot, which read the first `n_steps` entries of their arrays."""
         return self._advance(states, rows, apply_GS, hyper_GLS, index_GLSB, np.int32(n_steps))
 
+    def lower_advance(self, rows: Any, apply_GS: Any, hyper_GLS: Any, index_GLSB: Any) -> Any:
+        """The lowered training program, for reading what it would move, hold and compute."""
+        return self._advance.lower(self.empty(), rows, apply_GS, hyper_GLS, index_GLSB, np.int32(1))
+
     def evaluate(self, states: LaneState, rows: RowBatch, n_rows_G: np.ndarray) -> jax.Array:
-        """Cross-entropy sums in nats, float32 GLR: of each slot's lanes on the first `n_rows_G` rows, 0 beyond."""
+        """Cross-entropy sums in nats, float32 GLR: of each slot's lanes on at least the first `n_rows_G` rows."""
         return self._evaluate(states.params, rows, n_rows_G)
 
     def _restart_local(self, states: LaneState, seeds_GL: jax.Array, fresh_G: jax.Array) -> LaneState:
-        init = _over_lanes(lambda seed: init_lane(self.program, self._table, seed), self.layout.group_size)
+        def one(seed: jax.Array) -> LaneState:
+            return self._place.hold(init_lane(self.program, self.table, seed), self._specs)
+
+        init = _over_lanes(one, self.layout.group_size)
 
         def slot(carried: tuple[LaneState, jax.Array, jax.Array]) -> LaneState:
             state, seeds_L, fresh = carried
@@ -107,9 +127,10 @@ class LanePrograms:
 
             def body(step: jax.Array, state: LaneState) -> LaneState:
                 def lane(state: LaneState, hyper_S: dict[str, jax.Array], index_SB: jax.Array) -> LaneState:
-                    batch = jax.tree.map(lambda array: array[index_SB[step]], rows)
+                    batch = self._place.hold(jax.tree.map(lambda array: array[index_SB[step]], rows), P(BATCH_AXES))
                     hyper = {name: values_S[step] for name, values_S in hyper_S.items()}
-                    return micro_step(self.program, self._table, state, batch, hyper, apply_S[step])
+                    state = micro_step(self.program, self.table, state, batch, hyper, apply_S[step], self._place)
+                    return self._place.hold(state, self._specs)
 
                 return _over_lanes(lane, self.layout.group_size)(state, hyper_LS, index_LSB)
 
@@ -121,24 +142,26 @@ class LanePrograms:
 
     def _evaluate_local(self, params: Any, rows: RowBatch, n_rows_G: jax.Array) -> jax.Array:
         n_rows, seq_len = rows.tokens_BT.shape
-        block = int(np.gcd(n_rows, max(1, _EVALUATION_BLOCK_TOKENS // seq_len)))
+        shards = self.layout.data * self.layout.fsdp
+        block = int(np.gcd(n_rows, shards * max(1, _EVALUATION_BLOCK_TOKENS // seq_len)))
 
         def slot(carried: tuple[Any, jax.Array]) -> jax.Array:
             params, n_wanted = carried
 
             def body(i: jax.Array, sums_LR: jax.Array) -> jax.Array:
                 batch = jax.tree.map(lambda a: jax.lax.dynamic_slice_in_dim(a, i * block, block), rows)
+                batch = self._place.hold(batch, P(BATCH_AXES)) if block % shards == 0 else batch
                 tokens_BT, targets_BT, starts_BT = (array.astype(jnp.int32) for array in batch[:3])
 
                 def lane(params: Any) -> jax.Array:
-                    loss_BT, _ = loss_terms(self.program.model, params, tokens_BT, targets_BT, starts_BT)
+                    loss_BT, _ = loss_terms(self.program.model, params, tokens_BT, targets_BT, starts_BT, self._place)
                     return jnp.sum(loss_BT * batch.weights_BT, axis=1)
 
                 sums_LB = _over_lanes(lane, self.layout.group_size)(params)
                 return jax.lax.dynamic_update_slice_in_dim(sums_LR, sums_LB, i * block, axis=1)
 
             nothing_LR = jnp.zeros((self.layout.group_size, n_rows), jnp.float32)
-            return jax.lax.fori_loop(0, n_wanted // block, body, nothing_LR)
+            return jax.lax.fori_loop(0, (n_wanted + block - 1) // block, body, nothing_LR)
 
         return jax.lax.map(slot, (params, n_rows_G))
 

@@ -13,15 +13,18 @@ import jax.numpy as jnp
 
 from lbscale import model as models
 from lbscale.model.parameters import ParameterEntry
+from lbscale.model.placement import ANYWHERE, Placement
 from lbscale.optim import RULES, apply_update, init_optimizer
 from lbscale.plan import Program
 
 _PRNG = "threefry2x32"  # named, so that a seed means the same whatever jax's default becomes
+_NOISE_STREAM = 2**32 - 1  # folded into the seed's key: a stream apart from those that initialise parameters
 
 
 class LaneState(NamedTuple):
     """All that a lane carries. `diverged_at` is the micro-step of the first non-finite gradient, or -1; from then on
-    the lane's parameters stay as they were. `gradient` and `weight` are the sums since the last update."""
+    the lane's parameters stay as they were. `gradient` and `weight` are the sums since the last update, `seed`
+    is the run's init_seed."""
 
     params: Any
     optimizer: Any
@@ -29,6 +32,7 @@ class LaneState(NamedTuple):
     weight: jax.Array
     n_steps: jax.Array
     diverged_at: jax.Array
+    seed: jax.Array
 
 
 class RowBatch(NamedTuple):
@@ -43,18 +47,28 @@ class RowBatch(NamedTuple):
 def init_lane(program: Program, table: tuple[ParameterEntry, ...], seed: jax.Array) -> LaneState:
     """A lane before its first micro-step; `seed` is the run's init_seed."""
     params = models.init(program.model, jax.random.key(seed, impl=_PRNG))
-    kind, nesterov = program.rule
-    optimizer = init_optimizer(RULES[kind], nesterov, table, params)
+    kind, switches = program.rule
+    optimizer = init_optimizer(RULES[kind], dict(switches), table, params)
     gradient = jax.tree.map(jnp.zeros_like, params)
     count = jnp.zeros((), jnp.int32)
-    return LaneState(params, optimizer, gradient, jnp.zeros((), jnp.float32), count, count - 1)
+    return LaneState(params, optimizer, gradient, jnp.zeros((), jnp.float32), count, count - 1, seed)
 
 
-def _loss_sum(program: Program, params: Any, batch: RowBatch) -> tuple[jax.Array, jax.Array]:
+def _noise_key(program: Program, state: LaneState) -> jax.Array | None:
+    """The key of this micro-step's random numbers, apart from init's, for a model that draws any."""
+    if not models.needs_rng(program.model):
+        return None
+    noise = jax.random.fold_in(jax.random.key(state.seed, impl=_PRNG), _NOISE_STREAM)
+    return jax.random.fold_in(noise, state.n_steps)
+
+
+def _loss_sum(
+    program: Program, params: Any, batch: RowBatch, place: Placement, rng: jax.Array | None
+) -> tuple[jax.Array, jax.Array]:
     """The sum that is differentiated, penalty included, and the sum of weights."""
     tokens_BT, targets_BT, starts_BT = (array.astype(jnp.int32) for array in batch[:3])
     weights_BT = batch.weights_BT.astype(jnp.float32)
-    loss_BT, lse_BT = models.loss_terms(program.model, params, tokens_BT, targets_BT, starts_BT)
+    loss_BT, lse_BT = models.loss_terms(program.model, params, tokens_BT, targets_BT, starts_BT, place, rng=rng)
     if program.model.z_loss:
         loss_BT = loss_BT + program.model.z_loss * jnp.square(lse_BT)
     return jnp.sum(weights_BT * loss_BT), jnp.sum(weights_BT)
@@ -67,9 +81,12 @@ def micro_step(
     batch: RowBatch,
     hyper: dict[str, jax.Array],
     apply_now: jax.Array,
+    place: Placement = ANYWHERE,
 ) -> LaneState:
     """The state after one micro-batch; `hyper` holds its scalars, `apply_now` says whether an update follows."""
-    gradient, weight = jax.grad(lambda params: _loss_sum(program, params, batch), has_aux=True)(state.params)
+    rng = _noise_key(program, state)
+    loss_sum = lambda params: _loss_sum(program, params, batch, place, rng)
+    gradient, weight = jax.grad(loss_sum, has_aux=True)(state.params)
     state = state._replace(
         gradient=jax.tree.map(jnp.add, state.gradient, gradient),
         weight=state.weight + weight,
@@ -81,9 +98,11 @@ def micro_step(
 def _update(
     program: Program, table: tuple[ParameterEntry, ...], state: LaneState, hyper: dict[str, jax.Array]
 ) -> LaneState:
-    kind, nesterov = program.rule
+    kind, switches = program.rule
     mean = jax.tree.map(lambda leaf: leaf / jnp.maximum(state.weight, 1.0), state.gradient)
-    params, optimizer, norm = apply_update(RULES[kind], nesterov, table, hyper, mean, state.optimizer, state.params)
+    params, optimizer, norm = apply_update(
+        RULES[kind], dict(switches), table, hyper, mean, state.optimizer, state.params
+    )
     was_alive = state.diverged_at < 0
     finite = jnp.isfinite(norm)
 

@@ -1,6 +1,8 @@
 """A whole study, small: trained once, its follow-up decided once and before it is trained."""
 
+import dataclasses
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ from lbscale import conduct, sweep
 from lbscale.conduct import Conducted
 from lbscale.errors import InputError
 from lbscale.plan import Plan
-from lbscale.report import verdict_text, write_report
+from lbscale.report import verdict, verdict_text, write_report
 from lbscale.spec import Decoder, Run, run_key
 from lbscale.study import Study
 
@@ -75,13 +77,32 @@ def test_the_report_writes_everything_and_says_how_it_went(base: dict[str, Any],
     )
     assert json.loads((folder / "verdict.json").read_text()) == outcome
     page = (folder / "index.html").read_text()
-    assert "Does a small study run?" in page and "http://" not in page.replace("http://www.w3.org", "")
+    assert "Does a small study run?" in page
+    known = ("http://www.w3.org", "https://arxiv.org")  # names of XML dialects, and the law's paper
+    assert [address for address in re.findall(r"https?://[^/\s\"]+", page) if address not in known] == []
     assert (folder / "table.parquet").exists() and (folder / "laws" / "surface.json").exists()
     text = verdict_text(result, outcome)
     assert f"{recommended['measured']:.4f}" in text and "baseline" in text
     assert "not identified" in text  # nine tiny runs cannot tell an irreducible loss
     recalled = conduct.recall(study(base), tmp_path)
     assert recalled.table.equals(result.table) and len(recalled.follow_up_table) == 2
+
+
+def test_the_verdict_tells_missing_from_diverged_and_when_it_was_registered(
+    base: dict[str, Any], tmp_path: Path
+) -> None:
+    result, _ = conducted_with(study(base), tmp_path)
+    assert result.registered is not None
+    assert "before any of these runs was trained" in verdict_text(result, verdict(result))
+    table = result.follow_up_table
+    lost = table.assign(status=["diverged", "finished"], loss=[None, table["loss"].iloc[1]])
+    diverged = verdict(dataclasses.replace(result, follow_up_table=lost))
+    assert diverged["follow_up"]["recommended"]["status"] == "diverged"
+    assert "diverged" in verdict_text(result, diverged)
+    missing = verdict(dataclasses.replace(result, follow_up_table=table.iloc[:1]))
+    assert missing["follow_up"]["neighbours"][0]["status"] == "not trained"
+    late = dataclasses.replace(result, registered={**result.registered, "trained_before": ["key"]})
+    assert "when 1 of these runs had been trained" in verdict_text(late, verdict(late))
 
 
 def test_nothing_recorded_is_said_so(base: dict[str, Any], tmp_path: Path) -> None:

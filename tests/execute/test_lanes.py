@@ -6,6 +6,9 @@ from typing import Any
 import pytest
 
 from lbscale import sweep
+from lbscale.conduct import checked_plan
+from lbscale.data import corpus_spec
+from lbscale.errors import InputError
 from lbscale.execute import execute, loop
 from lbscale.plan import Layout, make_plan
 from lbscale.spec import SGD, Decoder, RampedBatch, Run, run_key
@@ -13,9 +16,9 @@ from lbscale.store import Result, Store
 from lbscale.train import LanePrograms
 
 Train = Callable[[list[Run], Layout], dict[str, Result]]
-ALONE = Layout(n_devices=1, micro_batch_tokens=64, group_size=1)
-MAPPED = Layout(n_devices=2, micro_batch_tokens=64, group_size=1)
-VECTORISED = Layout(n_devices=2, micro_batch_tokens=64, group_size=3)
+ALONE = Layout(lane=1, micro_batch_tokens=64, group_size=1)
+MAPPED = Layout(lane=2, micro_batch_tokens=64, group_size=1)
+VECTORISED = Layout(lane=2, micro_batch_tokens=64, group_size=3)
 
 
 def numbers(result: Result) -> list[float]:
@@ -88,7 +91,7 @@ def test_a_study_compiles_what_its_plan_says(
     runs = sweep.product(
         base, model=shapes, learning_rate=[1e-3, 4e-3], batch_size_tokens=[64, 128, 256], init_seed=[0, 1]
     )
-    layout = Layout(n_devices=2, micro_batch_tokens=128, group_size=2)
+    layout = Layout(lane=2, micro_batch_tokens=128, group_size=2)
     made: list[LanePrograms] = []
 
     def remember(*arguments: Any) -> LanePrograms:
@@ -106,3 +109,28 @@ def test_a_study_compiles_what_its_plan_says(
 def test_sgd_trains_too(base: dict[str, Any], train: Train) -> None:
     runs = sweep.product({**base, "optimizer": SGD(nesterov=True)}, learning_rate=[0.1], batch_size_tokens=[128])
     assert numbers(train(runs, MAPPED)[run_key(runs[0])])[-1] < 5.0
+
+
+def test_a_diverged_run_keeps_its_budget_in_every_layout(base: dict[str, Any], train: Train) -> None:
+    """A group whose lanes are all lost ends early, but its rows belong to the cell they were planned for."""
+    runs = sweep.product(base, learning_rate=[1e30, 1e-3], batch_size_tokens=[128])
+    for layout in (MAPPED, VECTORISED):
+        result = train(runs, layout)[run_key(runs[0])]
+        assert (result.status, result.n_tokens) == ("diverged", 6_400)
+
+
+def test_losses_do_not_depend_on_how_rows_fall_into_blocks(base: dict[str, Any], train: Train) -> None:
+    """Rows of 96 tokens make 85 curve rows, which no block divides: a row left out would read as a loss of zero."""
+    odd = {**base, "data": corpus_spec(seq_len=96), "n_tokens": 9_600}
+    run = sweep.product(odd, learning_rate=[1e-4], batch_size_tokens=[96])[0]
+    result = train([run], Layout(1, 96, 1))[run_key(run)]
+    losses = numbers(result)
+    assert losses == sorted(losses, reverse=True)
+    assert losses[0] < 7.5 and losses[-2] == pytest.approx(losses[-1], rel=0.12)
+
+
+def test_a_vocabulary_smaller_than_the_corpus_is_refused_before_training(base: dict[str, Any], tmp_path: Any) -> None:
+    small = Decoder(d_model=16, n_layers=1, n_heads=1, d_ff=40, vocab_size=100)
+    runs = sweep.product(base, model=[small], learning_rate=[1e-3], batch_size_tokens=[128])
+    with pytest.raises(InputError, match="vocab_size: 100 cannot be used; at least the 257 tokens"):
+        checked_plan(runs, MAPPED, Store(tmp_path))

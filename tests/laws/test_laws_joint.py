@@ -60,6 +60,41 @@ def test_star_design_says_what_it_does_not_know(rng):
     assert given_up < 0.003
 
 
+def test_the_table_of_parameters_and_the_optimum_have_one_interval(rng):
+    fit = laws.fit(star_table(rng), "joint", bootstrap=50)
+    best = fit.optimum(**fit.law.reference)
+    for column, name in (("learning_rate", "lr_coefficient"), ("batch_size_tokens", "batch_coefficient")):
+        assert best[column]["value"] == pytest.approx(fit.params[name])
+        assert best[column]["interval"] == pytest.approx(fit.interval[name])
+    for name in ("lr_exponent_batch", "lr_steepness_above", "E"):
+        parameter = fit.law.parameters[fit.law.names.index(name)]
+        low, high = fit.interval[name]
+        assert parameter.lower - 1e-9 <= low <= fit.params[name] <= high <= (parameter.upper or np.inf) + 1e-9
+
+
+def test_a_quantity_made_of_what_is_not_identified_is_not_either(rng):
+    name = "lr_exponent_n_tokens_at_fixed_batch"
+    known = laws.fit(star_table(rng, seed_sd=0.001, run_sd=0.001, corners=True), TRUE_LAW)
+    assert known.derived[name]["identified"] and f"{name}  {known.derived[name]['value']:.4g}" in known.summary()
+    table = star_table(rng)
+    fit = laws.fit(table[table.n_tokens == table.n_tokens.min()], "joint", bootstrap=20)
+    assert not fit.identified["batch_exponent_n_tokens"]
+    document = fit.document()
+    assert document["derived"][name]["identified"] is False and document["derived"][name]["value"] is not None
+    assert f"{name}  not identified" in fit.summary()
+    assert list(document)[1:3] == ["params", "identified"]
+
+
+def test_mild_penalties_are_said(rng):
+    fit = laws.fit(star_table(rng), "joint", bootstrap=0)
+    said = fit.document()["penalties"]
+    assert said["lr_exponent_batch"] == {"expected": 0.5, "scale": 0.25, "scale_is": "difference"}
+    assert said["lr_steepness_above"]["expected"] == pytest.approx(1.5)
+    assert said["lr_steepness_above"]["scale_is"] == "factor"
+    assert "mild penalties: lr_exponent_batch about 0.5 +- 0.25, lr_steepness_above about 1.5 x/ 1.65" in fit.summary()
+    assert laws.CHINCHILLA.penalties == {}
+
+
 def test_plateau_gives_up_what_it_says():
     for name, edges in zip(TRUE_LAW.tuned, ((0, 1), (0, 1)), strict=True):
         lr, batch, loss = (values[0] for values in TRUE_LAW.optimum(JOINT_TRUTH, **TARGET))

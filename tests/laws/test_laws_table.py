@@ -11,6 +11,9 @@ from laws_tables import TARGET, star_table, surface_table
 
 from lbscale import laws
 from lbscale.errors import InputError
+from lbscale.laws.identify import tried_grid
+from lbscale.laws.table import prepare
+from lbscale.laws.uncertainty import bootstrap_weights
 
 
 @pytest.mark.parametrize(("separator", "encoding"), [(",", "utf-8"), (";", "utf-8-sig"), ("\t", "utf-8-sig")])
@@ -102,9 +105,84 @@ def test_a_saved_fit_predicts_the_same(tmp_path, rng, law):
     assert {"law", "params", "standard_error", "interval", "objective", "loss", "n_rows", "n_dropped"} <= set(
         fit.document()
     )
-    (tmp_path / "other.json").write_text("{}")
-    with pytest.raises(InputError, match="written by fit"):
-        laws.Fit.load(tmp_path / "other.json")
+    whole = json.loads((tmp_path / "fit.json").read_text())
+    first = fit.law.names[0]
+    broken = [{}, [], *({key: whole[key] for key in whole if key != gone} for gone in ("interval", "noise", "rows"))]
+    for document in [
+        *broken,
+        {**whole, "interval": {first: None}},
+        {**whole, "draws": [[1.0]]},
+        {**whole, "noise": {}},
+    ]:
+        (tmp_path / "other.json").write_text(json.dumps(document))
+        with pytest.raises(InputError, match="written by fit"):
+            laws.Fit.load(tmp_path / "other.json")
+
+
+def test_a_point_that_is_not_positive_is_refused_at_once(rng):
+    """Without a warning of numpy's on the way, which tests take for an error."""
+    fit = laws.fit(star_table(rng), "joint", bootstrap=0)
+    for value in (-1, 0, np.nan, "many"):
+        with pytest.raises(InputError, match="n_params"):
+            fit.predict(n_params=value, n_tokens=1e5)
+    with pytest.raises(InputError, match="n_tokens"):
+        fit.optimum(n_params=1e5, n_tokens=-1.0)
+
+
+def test_a_batch_that_does_not_divide_the_budget_keeps_its_cell(rng):
+    table = star_table(rng)
+    short = table.assign(n_tokens=table.n_tokens - table.n_tokens % 1000 * rng.uniform(size=len(table)))
+    coarse = table.assign(n_tokens=np.where(table.index % 2 == 0, 0.95, 1.0) * table.n_tokens)
+    law = laws.get("joint")
+    cell = prepare(table, law).cell
+    assert np.unique(cell).size == 12
+    assert (prepare(short, law).cell == cell).all()
+    assert np.unique(prepare(coarse, law).cell).size > 12
+    stated = coarse.assign(n_tokens_budget=table.n_tokens)
+    assert (prepare(stated, law).cell == cell).all()
+    partly = short.assign(n_tokens_budget=table.n_tokens.where(table.index % 2 == 0))
+    assert (prepare(partly, law).cell == cell).all()
+    fit = laws.fit(short, law, bootstrap=20)
+    assert fit.noise.n_groups == 12 and all(sum(counts.values()) == 12 for counts in fit.tried.values())
+    assert sum(tried_grid(fit.law, fit.theta, prepare(short, law))["learning_rate"].values()) == 12
+    hot = short.learning_rate == short.groupby("n_params").learning_rate.transform("max")
+    diverged = prepare(short.assign(status=np.where(hot, "diverged", "finished")), law)
+    assert diverged.censored.sum() == hot.sum() and not diverged.dropped
+    one, other = laws.baselines(short, **TARGET), laws.baselines(table, **TARGET)
+    assert [said["n_points"] for said in one.values()] == [said["n_points"] for said in other.values()]
+    assert one["carry_forward"]["loss"] == other["carry_forward"]["loss"]
+
+
+def test_cells_do_not_chain():
+    """Budgets a little apart, each within 1 % of the next, end where the first is left by more than that."""
+    tokens = 1e6 * 1.004 ** np.arange(9)
+    table = pd.DataFrame({"n_params": 1e4, "n_tokens": tokens, "loss": 2.0})
+    assert prepare(table, laws.CHINCHILLA).cell.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+
+
+def test_a_seed_has_one_weight_in_all_the_cells_it_serves(rng):
+    def weights(seeds):
+        table = pd.DataFrame({"n_params": [1.0, 1, 1, 2, 2, 2], "n_tokens": 1.0, "loss": 2.0, "init_seed": seeds})
+        drawn = bootstrap_weights(prepare(table, laws.CHINCHILLA), 50, rng)
+        np.testing.assert_allclose(drawn.mean(axis=1), 1.0)
+        return drawn
+
+    crossed = weights([0, 1, 1, 0, 1, 1])
+    np.testing.assert_allclose(crossed[:, 1] / crossed[:, 0], crossed[:, 4] / crossed[:, 3])
+    assert np.ptp(crossed[:, 1] / crossed[:, 0]) > 0.1
+    nested = weights([0, 1, 2, 3, 4, 5])
+    assert np.ptp(nested[:, 1] / nested[:, 0]) > 0.1
+    assert np.ptp((nested[:, 1] / nested[:, 0]) - (nested[:, 4] / nested[:, 3])) > 0.1
+    single = weights([0] * 6)
+    np.testing.assert_allclose(single, single[:, [0, 0, 0, 3, 3, 3]])
+
+
+def test_scatter_of_seeds_is_in_the_units_of_the_residual(rng):
+    table = star_table(rng).assign(loss=lambda frame: 10 * frame.loss)
+    fits = {residual: laws.fit(table, "joint", residual=residual, bootstrap=0) for residual in ("log", "linear")}
+    ratio = fits["linear"].noise.seed_sd / fits["log"].noise.seed_sd
+    repeated = table[table.init_seed > 0].loss
+    assert repeated.min() < ratio < repeated.max()
 
 
 def test_recommend_and_baselines(rng):
@@ -121,6 +199,24 @@ def test_recommend_and_baselines(rng):
     at_nearest = table[(table.n_params == 83e3) & (table.n_tokens == nearest)]
     assert simple["carry_forward"]["loss"] == at_nearest.loss.min()
     assert 1.0 < simple["log_log_line"]["loss"] < table.loss.max()
+    assert "6ND" in simple["log_log_line"]["rule"]
+    with pytest.raises(InputError, match="n_tokens"):
+        laws.baselines(table, 1e5, -1.0)
+
+
+def test_the_log_log_line_uses_the_flops_that_the_table_has():
+    """Losses on a line of FLOPs that are not 6ND, in one cell and another."""
+    n_params, n_tokens = np.array([1e4, 2e4, 4e4, 8e4]), np.array([1e6, 3e6, 9e6, 27e6])
+    flops = 6 * n_params * n_tokens * np.array([9.0, 5.0, 3.0, 2.0])
+    table = pd.DataFrame({"n_params": n_params, "n_tokens": n_tokens, "loss": 9 * flops**-0.05, "train_flops": flops})
+    line = laws.baselines(table, 2e5, 1e8, flops=2e14)["log_log_line"]
+    assert line["loss"] == pytest.approx(9 * 2e14**-0.05) and "train_flops" in line["rule"]
+    for other in (
+        laws.baselines(table, 2e5, 1e8),
+        laws.baselines(table.drop(columns="train_flops"), 2e5, 1e8, flops=1),
+    ):
+        assert other["log_log_line"]["loss"] != pytest.approx(line["loss"], rel=1e-3)
+        assert "6ND" in other["log_log_line"]["rule"]
 
 
 def test_compute_optimal_split_is_the_formula(rng):

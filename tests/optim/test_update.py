@@ -20,7 +20,7 @@ HYPER = {
     "adamw": {"learning_rate": 3e-3, "decay": 1e-2, "clip_norm": 0.7, "beta1": 0.9, "beta2": 0.97, "eps": 1e-8},
     "sgd": {"learning_rate": 3e-2, "decay": 1e-3, "clip_norm": 0.0, "momentum": 0.8},
 }
-TRUST = Rule(lambda hyper, nesterov: optax.scale_by_trust_ratio(), (), layerwise=True)
+TRUST = Rule(lambda hyper, switches: optax.scale_by_trust_ratio(), (), layerwise=True)
 
 
 def traced(hyper: dict[str, float]) -> dict[str, jax.Array]:
@@ -35,9 +35,9 @@ def gradients(tree: Any, n_steps: int) -> list[Any]:
 
 
 def trained(rule: Rule, nesterov: bool, table: Any, hyper: dict[str, float], params: Any, steps: list[Any]) -> Any:
-    state = init_optimizer(rule, nesterov, table, params)
+    state = init_optimizer(rule, {"nesterov": nesterov}, table, params)
     for gradient in steps:
-        params, state, _ = apply_update(rule, nesterov, table, traced(hyper), gradient, state, params)
+        params, state, _ = apply_update(rule, {"nesterov": nesterov}, table, traced(hyper), gradient, state, params)
     return params
 
 

@@ -24,8 +24,10 @@ from lbscale.spec import (
     Corpus,
     DecayTimescale,
     Decoder,
+    FlaxModel,
     HalfLife,
     InverseSquareRoot,
+    MuP,
     RampedBatch,
     Run,
     WarmupCosine,
@@ -159,7 +161,10 @@ OTHER_VALUES: dict[tuple[str, str], dict[str, Any]] = {
     ("model", "decoder"): {
         "d_model": 64, "n_layers": 3, "n_heads": 4, "d_ff": 96, "n_kv_heads": 1, "vocab_size": 300, "mlp": "gelu",
         "qk_norm": False, "tied_head": True, "z_loss": 1e-4, "rope_base": 1e6, "init_scale": 0.9,
-        "compute_dtype": "bfloat16",
+        "compute_dtype": "bfloat16", "parameterization": MuP(base_width=16),
+    },
+    ("model", "flax"): {
+        "path": "other:NAME", "version": "2", "vocab_size": 300, "arguments": {"width": 9}, "z_loss": 1e-4,
     },
     ("data", "corpus"): {"name": "prose", "fingerprint": "4-files", "seq_len": 32},
     ("optimizer", "adamw"): {
@@ -177,6 +182,7 @@ OTHER_VALUES: dict[tuple[str, str], dict[str, Any]] = {
 }  # fmt: skip
 STARTS: dict[str, Any] = {
     "decoder": decoder(),
+    "flax": FlaxModel(path="package.module:NAME", version="1", arguments={"width": 8}),
     "corpus": Corpus(name="text", fingerprint="3-files", seq_len=64),
     "adamw": AdamW(),
     "sgd": SGD(),

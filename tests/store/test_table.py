@@ -81,7 +81,7 @@ def test_decay_is_told_as_coefficient_and_as_timescale(
     row = row_of(store, dataclasses.replace(run, optimizer=AdamW(weight_decay=weight_decay)), result)
     assert row["weight_decay"] == pytest.approx(coefficient, rel=1e-6)
     assert row["decay_timescale_tokens"] == pytest.approx(timescale, rel=1e-6)
-    assert row["decay_held"] == weight_decay.kind
+    assert row["weight_decay_held"] == weight_decay.kind
 
 
 def test_betas_are_told_as_they_are_at_the_peak(store: Store, run: Run, result: Result) -> None:

@@ -1,0 +1,51 @@
+"""Where arrays work: the model names what an axis is, a mesh says where that lives.
+
+Partition rules say where parameters rest. At use a weight is gathered over all but `tensor`, and an activation is
+spread over its batch axis: left to itself, the compiler multiplies with weight shards and sums activations instead,
+which moves more bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+from jax.sharding import PartitionSpec as P
+
+BATCH_AXES = ("data", "fsdp")
+_MESH_AXES: dict[str | None, Any] = {"batch": BATCH_AXES, "tensor": "tensor", None: None}
+
+
+@dataclass(frozen=True)
+class Placement:
+    """`place(array, *axes)` holds an array to its place: an axis is "batch" (rows), "tensor" (heads or feed-forward
+    width) or None (whole). On one device, where `spread` is False, nothing is said."""
+
+    spread: bool = False
+
+    def __call__(self, array: jax.Array, *axes: str | None) -> jax.Array:
+        """The array, held to that placement."""
+        return self.hold(array, P(*(_MESH_AXES[axis] for axis in axes)))
+
+    def hold(self, tree: Any, specs: Any) -> Any:
+        """Arrays held to PartitionSpecs of the mesh."""
+        return jax.lax.with_sharding_constraint(tree, specs) if self.spread else tree
+
+    def look_up(self, table_VD: jax.Array, index_BT: jax.Array) -> jax.Array:
+        """Rows of a table, BTD. Its gradient is a scatter, for which the compiler would gather every device's
+        activations; done by each device for its own rows, only sums of the table's size move."""
+        if not self.spread:
+            return table_VD[index_BT]
+        rows = P(BATCH_AXES)
+        local = jax.shard_map(
+            lambda table, index: table[index],
+            in_specs=(P(), rows),
+            out_specs=rows,
+            axis_names=set(BATCH_AXES),
+            check_vma=False,
+        )
+        return local(table_VD, index_BT)
+
+
+ANYWHERE = Placement()

@@ -1,0 +1,31 @@
+"""Fields added to a spec after its runs were first recorded.
+
+Such a field has a neutral value: the behaviour from before it existed. It is left out of the canonical JSON while it
+holds that value, and a document without it means that value, so recorded runs keep their keys whatever the field's
+default becomes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+_KEY = "neutral"
+
+
+def neutral(value: Any) -> dict[str, Any]:
+    """The metadata of a dataclass field that later joined a spec; `value` is immutable."""
+    return {_KEY: value}
+
+
+def written_fields(spec: Any) -> Iterator[str]:
+    """Names of the fields of a spec's value that its document holds: all but the added ones at their neutral value."""
+    for field in dataclasses.fields(spec):
+        if _KEY not in field.metadata or getattr(spec, field.name) != field.metadata[_KEY]:
+            yield field.name
+
+
+def neutral_values(cls: type) -> dict[str, Any]:
+    """What a document of the spec `cls` means by leaving out its added fields."""
+    return {field.name: field.metadata[_KEY] for field in dataclasses.fields(cls) if _KEY in field.metadata}
