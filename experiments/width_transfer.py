@@ -102,6 +102,8 @@ def figures(table: Any, fits: Mapping[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    import sys
+
     from lbscale.cli import main
 
-    raise SystemExit(main(["run", __file__]))
+    raise SystemExit(main(["run", __file__, *sys.argv[1:]]))

@@ -145,7 +145,7 @@ def _status(options: argparse.Namespace) -> None:
 def _results(options: argparse.Namespace) -> None:
     import json
 
-    from lbscale.store import results_table
+    from lbscale.store import HEADLINE_COLUMNS, results_table
 
     _, store = _open(options)
     check(
@@ -157,16 +157,7 @@ def _results(options: argparse.Namespace) -> None:
     elif options.csv:
         table.to_csv(sys.stdout, index=False)
     else:
-        columns = [
-            "n_params",
-            "n_tokens",
-            "learning_rate",
-            "batch_size_tokens",
-            "loss",
-            "loss_se",
-            "status",
-            "init_seed",
-        ]
+        columns = list(HEADLINE_COLUMNS)
         print(table[columns].sort_values(columns[:4]).to_string(index=False))
 
 

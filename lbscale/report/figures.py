@@ -83,12 +83,11 @@ def optimum(fit: Fit, percent: float = 1.0) -> Figure:
             flat = np.array([fit.plateau(percent, **{along: v, across: middle[across]})[setting] for v in values])
             interval = np.array([item["interval"] for item in found], float)
             axis.fill_between(
-                values, flat[:, 0], flat[:, 1], color=ACCENT, alpha=0.13, lw=0, label=f"gives up at most {percent:g} %"
-            )
-            axis.fill_between(
                 values, interval[:, 0], interval[:, 1], color=ACCENT, alpha=0.35, lw=0, label="95 % interval"
             )
             axis.plot(values, [item["value"] for item in found], color=ACCENT, label="fitted optimum")
+            axis.plot(values, flat[:, 0], "--", color=WARM, lw=1.1, label=f"gives up {percent:g} %")
+            axis.plot(values, flat[:, 1], "--", color=WARM, lw=1.1)
             tone = colours(best[across].unique())
             for value in sorted(best[across].unique()):
                 points = best[best[across] == value]

@@ -17,6 +17,7 @@ from lbscale.report import figures as draw
 from lbscale.report.style import short
 from lbscale.report.verdict import verdict
 from lbscale.report.verdict_text import registration
+from lbscale.store import HEADLINE_COLUMNS
 
 if TYPE_CHECKING:
     from lbscale.conduct import Conducted
@@ -90,17 +91,7 @@ def _page(conducted: Conducted, outcome: Mapping[str, Any], table: Any, vectors:
     )
     environment.filters["short"] = short
     question, *rest = conducted.study.question.split("\n\n")
-    shown = [
-        "n_params",
-        "n_tokens",
-        "learning_rate",
-        "batch_size_tokens",
-        "loss",
-        "loss_se",
-        "status",
-        "init_seed",
-        "stage",
-    ]
+    shown = [*HEADLINE_COLUMNS, "stage"]
     return environment.from_string(source).render(
         study=conducted.study.name,
         question=" ".join(question.split()),

@@ -3,6 +3,15 @@
 from lbscale.store.directory import Store
 from lbscale.store.drift import SOURCE_DIGEST, source_drift
 from lbscale.store.result import CurvePoint, Result
-from lbscale.store.table import curves_table, results_table
+from lbscale.store.table import HEADLINE_COLUMNS, curves_table, results_table
 
-__all__ = ["SOURCE_DIGEST", "CurvePoint", "Result", "Store", "curves_table", "results_table", "source_drift"]
+__all__ = [
+    "HEADLINE_COLUMNS",
+    "SOURCE_DIGEST",
+    "CurvePoint",
+    "Result",
+    "Store",
+    "curves_table",
+    "results_table",
+    "source_drift",
+]

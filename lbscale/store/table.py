@@ -14,6 +14,18 @@ from lbscale.spec import FlaxModel, HalfLife, Run, WeightDecay, run_key
 from lbscale.store.directory import Store
 from lbscale.store.result import Result
 
+# What a reader wants to see of a run first, in the order to sort by.
+HEADLINE_COLUMNS = (
+    "n_params",
+    "n_tokens",
+    "learning_rate",
+    "batch_size_tokens",
+    "loss",
+    "loss_se",
+    "status",
+    "init_seed",
+)
+
 
 def results_table(store: Store, keys: Iterable[str] | None = None) -> pd.DataFrame:
     """The table of the given runs (all, by default) in the order of their keys' listing."""
@@ -46,6 +58,7 @@ def _row(run: Run, result: Result) -> dict[str, Any]:
         "n_params_active": counts.active,
         "params_convention": "non_embedding",
         "model": model.path if isinstance(model, FlaxModel) else model.kind,
+        "parameterization": None if isinstance(model, FlaxModel) else model.parameterization.kind,
         "d_model": getattr(model, "d_model", None),
         "n_layers": getattr(model, "n_layers", None),
         "n_heads": getattr(model, "n_heads", None),
