@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,16 +72,22 @@ def run(
 def recall(study: Study, results: str | Path = "results") -> Conducted:
     """What is recorded of a study, fitted, without training anything; raises InputError when no run is recorded."""
     store = Store(Path(results) / study.name)
+    keys, followed = recorded_keys(study, store)
+    table = results_table(store, keys)
+    fits = {name: laws.fit(table, law) for name, law in study.laws.items()}
+    curves = curves_table(store, [*keys, *followed])
+    return Conducted(study, table, results_table(store, followed), curves, fits, _registered(store, keys))
+
+
+def recorded_keys(study: Study, store: Store) -> tuple[list[str], list[str]]:
+    """Keys of the study's recorded runs and of its recorded follow-up, in their own order, and of no other run that the
+    folder may hold; raises InputError when there is none."""
     recorded = set(store.keys())
     keys = [key for key in map(run_key, study.runs) if key in recorded]
     check(bool(keys), "results", str(store.root), f"no run of {study.name} is recorded; `lbscale run` trains them")
-    table = results_table(store, keys)
-    fits = {name: laws.fit(table, law) for name, law in study.laws.items()}
-    registered = _registered(store, table)
+    registered = _registered(store, keys)
     decided = [run_key(from_json(document)) for document in registered["runs"]] if registered else []
-    followed = [key for key in decided if key in recorded]
-    curves = curves_table(store, [*keys, *followed])
-    return Conducted(study, table, results_table(store, followed), curves, fits, registered)
+    return keys, [key for key in decided if key in recorded]
 
 
 def checked_plan(runs: Sequence[Run], layout: Layout, store: Store) -> Plan:
@@ -103,13 +109,13 @@ def train(runs: Sequence[Run], layout: Layout, store: Store, watch: Watch | None
             watch(plan, progress)
 
 
-def _registration_name(table: pd.DataFrame) -> str:
+def _registration_name(keys: Iterable[str]) -> str:
     """Follow-ups are named by the runs they rest on: a study with other runs decides anew."""
-    return f"follow-up-{hashlib.sha256(''.join(sorted(table['key'])).encode()).hexdigest()[:12]}"
+    return f"follow-up-{hashlib.sha256(''.join(sorted(keys)).encode()).hexdigest()[:12]}"
 
 
-def _registered(store: Store, table: pd.DataFrame) -> dict[str, Any] | None:
-    name = _registration_name(table)
+def _registered(store: Store, keys: Iterable[str]) -> dict[str, Any] | None:
+    name = _registration_name(keys)
     registered = store.registered(name)
     schema = REGISTRATION_SCHEMA if registered is None else registered.get("schema")
     allowed = f"this lbscale reads schema {REGISTRATION_SCHEMA}: {store.root}/registered/{name}.json"
@@ -119,7 +125,7 @@ def _registered(store: Store, table: pd.DataFrame) -> dict[str, Any] | None:
 
 def _register(study: Study, table: pd.DataFrame, fits: Mapping[str, laws.Fit], store: Store) -> dict[str, Any]:
     """Decide the follow-up and write down what the laws and the baselines say of it, before it is trained."""
-    name = _registration_name(table)
+    name = _registration_name(table["key"])
     assert study.follow_up is not None  # the caller's condition
     runs = study.follow_up(fits)
     recorded = set(store.keys())

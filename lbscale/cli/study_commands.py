@@ -145,13 +145,12 @@ def _status(options: argparse.Namespace) -> None:
 def _results(options: argparse.Namespace) -> None:
     import json
 
+    from lbscale.conduct import recorded_keys
     from lbscale.store import HEADLINE_COLUMNS, results_table
 
-    _, store = _open(options)
-    check(
-        bool(store.keys()), "results", str(store.root), f"no run is recorded; `lbscale run {options.study}` trains them"
-    )
-    table = results_table(store)
+    study, store = _open(options)
+    keys, followed = recorded_keys(study, store)
+    table = results_table(store, [*keys, *followed])
     if options.json:
         print_json(json.loads(table.to_json(orient="records")))
     elif options.csv:

@@ -70,7 +70,7 @@ def listing(folder: Path) -> dict[str, bytes]:
         (("plan", "mine.py", "--results", "newer"), ["store.schema: 99", "up to schema 1"]),
         (("run", "mine.py", "--results", "newer"), ["store.schema: 99", "up to schema 1"]),
         (("run", "mine.py", "--results", "table.csv"), ["results: 'table.csv'", "a folder that can be written"]),
-        (("results", "mine.py"), ["results: 'results/mine'", "no run is recorded"]),
+        (("results", "mine.py"), ["results: 'results/mine'", "no run of mine is recorded"]),
         (("report", "mine.py"), ["results: 'results/mine'", "no run of mine is recorded"]),
         (("fit", "missing.csv", "--law", "chinchilla"), ["table: 'missing.csv'", "CSV or parquet"]),
         (("fit", "bytes.csv", "--law", "chinchilla"), ["table: 'bytes.csv'", "CSV or parquet"]),
