@@ -55,8 +55,8 @@ def make_mesh(layout: Layout) -> Mesh:
 def machine_layout(mesh: Mapping[str, int] | None = None) -> Layout:
     """The layout for this process's devices; lanes take all that the axes given (data, fsdp, tensor) leave.
 
-    On a CPU lanes are mapped, not vectorised: a second one would leave the cache. Raises InputError for an unknown
-    axis, or where the axes given do not divide the devices.
+    On a CPU lanes are mapped, not vectorised: a second one leaves the cache (`benchmarks/lanes.py`). Raises InputError
+    for an unknown axis, or where the axes given do not divide the devices.
     """
     axes = dict(mesh or {})
     for axis, size in axes.items():
