@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from lbscale.clock import trained_tokens
-from lbscale.count import training_flops
+from lbscale.count import count_params, training_flops
 from lbscale.spec import Batch, Corpus, Model, Optimizer, Run, run_key
 from lbscale.spec.coerce import as_int
 
@@ -20,13 +20,17 @@ UpdateRule = tuple[str, tuple[tuple[str, bool], ...]]
 PartitionRules = tuple[tuple[str, tuple[str | None, ...]], ...]
 
 
+LARGE_MODEL_PARAMS = 150_000  # from here on a layout's larger micro-batch is used
+
+
 @dataclass(frozen=True)
 class Layout:
     """How a machine runs lanes: the mesh, the micro-batch it likes, lanes vectorised together, micro-steps a call.
 
     The mesh has `lane` x `data` x `fsdp` x `tensor` devices: lanes are dealt to `lane`, rows of a micro-batch to `data`
-    and `fsdp`, parameters to `fsdp` and `tensor` as `partition_rules` say (None: the decoder's own). A layout is part
-    of no run: it changes how fast numbers appear, and them only by rounding.
+    and `fsdp`, parameters to `fsdp` and `tensor` as `partition_rules` say (None: the decoder's own). Models of at least
+    `LARGE_MODEL_PARAMS` take `large_micro_batch_tokens`, where it is given. A layout is part of no run: it changes how
+    fast numbers appear, and them only by rounding.
     """
 
     lane: int
@@ -37,10 +41,18 @@ class Layout:
     fsdp: int = 1
     tensor: int = 1
     partition_rules: PartitionRules | None = None
+    large_micro_batch_tokens: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("lane", "micro_batch_tokens", "group_size", "chunk_steps", "data", "fsdp", "tensor"):
             as_int(self, name, lowest=1)
+        if self.large_micro_batch_tokens is not None:
+            as_int(self, "large_micro_batch_tokens", lowest=1)
+
+    def micro_batch_target(self, model: Model) -> int:
+        """The micro-batch that the machine likes for a model, in tokens."""
+        is_large = count_params(model).non_embedding >= LARGE_MODEL_PARAMS
+        return (is_large and self.large_micro_batch_tokens) or self.micro_batch_tokens
 
     @property
     def n_devices(self) -> int:
@@ -141,7 +153,7 @@ def make_plan(runs: Iterable[Run], layout: Layout, done: Collection[str] = ()) -
     for key, run in by_key.items():
         if key in done:
             continue
-        micro = micro_batch_tokens(run.batch, run.data.seq_len, layout.micro_batch_tokens)
+        micro = micro_batch_tokens(run.batch, run.data.seq_len, layout.micro_batch_target(run.model))
         program = Program(run.model, run.data, update_rule(run.optimizer), micro)
         programs.setdefault(program, {}).setdefault((run.n_tokens, run.batch), []).append(run)
     cohorts = [Cohort(program, _groups(similar, layout.group_size)) for program, similar in programs.items()]

@@ -138,6 +138,13 @@ def test_micro_batch_of_a_run_does_not_hang_on_its_neighbours() -> None:
     assert together == dict(itertools.chain.from_iterable(one.items() for one in alone))
 
 
+def test_a_large_model_takes_the_larger_micro_batch() -> None:
+    large = Decoder(d_model=64, n_layers=4, n_heads=1, d_ff=168)
+    base = {**BASE, "batch": ConstantBatch(512), "learning_rate": 0.01, "n_tokens": 8192}
+    plan = make_plan(sweep.product(base, model=[MODELS[0], large]), Layout(1, 64, 1, large_micro_batch_tokens=256))
+    assert {c.program.model: c.program.micro_batch_tokens for c in plan.cohorts} == {MODELS[0]: 64, large: 256}
+
+
 def test_plan_is_the_same_every_time() -> None:
     layout = Layout(2, 128, 3)
     assert make_plan(STUDY, layout) == make_plan(list(STUDY), layout) == make_plan([*STUDY, *STUDY], layout)

@@ -1,4 +1,4 @@
-"""Packed attention and packed cross-entropy: a leaf library that imports jax and nothing else.
+"""Packed attention, packed cross-entropy and the linear map: a leaf library that imports jax and nothing else.
 
 A row holds documents one after another. `starts_BT[b, t]` is the position in row b at which the document of token t
 starts, so that a mask is an interval, [start, t], and never a T x T array that someone has to keep.
@@ -6,5 +6,6 @@ starts, so that a mask is an interval, [start, t], and never a T x T array that 
 
 from lbscale_kernels.attention import packed_attention
 from lbscale_kernels.cross_entropy import cross_entropy_of_logits, packed_cross_entropy
+from lbscale_kernels.linear import linear
 
-__all__ = ["cross_entropy_of_logits", "packed_attention", "packed_cross_entropy"]
+__all__ = ["cross_entropy_of_logits", "linear", "packed_attention", "packed_cross_entropy"]

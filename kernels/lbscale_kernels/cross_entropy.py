@@ -9,14 +9,15 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from lbscale_kernels.linear import linear
+
 
 def packed_cross_entropy(x_ND: jax.Array, head_DV: jax.Array, targets_N: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Loss in nats and log-sum-exp of the logits, each float32 of the targets' shape.
 
     `x_ND` may have any number of leading axes, equal to those of the int `targets_N`. Logits accumulate in float32.
     """
-    logits_NV = jnp.matmul(x_ND, head_DV, preferred_element_type=jnp.float32)
-    return _loss_and_lse(logits_NV, targets_N)
+    return _loss_and_lse(linear(x_ND, head_DV, jnp.float32), targets_N)
 
 
 def cross_entropy_of_logits(logits_NV: jax.Array, targets_N: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -22,7 +22,7 @@ from lbscale.train import Measurement
 
 
 @functools.cache
-def machine_record(layout: Layout) -> dict[str, Any]:
+def machine_record(layout: Layout, micro_batch_tokens: int) -> dict[str, Any]:
     """Where and how runs ran; no part of their keys."""
     device = jax.devices()[0]
     return {
@@ -30,7 +30,7 @@ def machine_record(layout: Layout) -> dict[str, Any]:
         "device": device.device_kind,
         "n_devices": layout.n_devices,
         "group_size": layout.group_size,
-        "micro_batch_tokens": layout.micro_batch_tokens,
+        "micro_batch_tokens": micro_batch_tokens,
         "jax": jax.__version__,
         "host": platform.node(),
         "cores": os.cpu_count(),
@@ -70,5 +70,5 @@ def result_of(
         diverged_tokens=int(slot.controls[lane].tokens_S[diverged_at - 1]) if diverged_at >= 0 else None,
         seconds=time.perf_counter() - slot.began,
         curve=tuple(slot.curves[lane]),
-        machine=machine_record(layout) | _source(run.model),
+        machine=machine_record(layout, slot.controls[lane].micro_batch_rows * run.data.seq_len) | _source(run.model),
     )

@@ -17,7 +17,7 @@ from lbscale.model.mup import logit_multiplier, score_multiplier
 from lbscale.model.parameters import parameter_table
 from lbscale.model.placement import ANYWHERE, Placement
 from lbscale.spec import Decoder
-from lbscale_kernels import packed_attention, packed_cross_entropy
+from lbscale_kernels import linear, packed_attention, packed_cross_entropy
 
 Params = dict[str, Any]
 
@@ -41,9 +41,10 @@ def init(model: Decoder, key: jax.Array) -> Params:
 
 def _rms_norm(x_BTD: jax.Array, gain_D: jax.Array) -> jax.Array:
     """RMSNorm in float32 (Zhang & Sennrich 2019, arXiv 1910.07467)."""
-    x32_BTD = x_BTD.astype(jnp.float32)
+    # Without axes of one (a single head, a single row): a CPU takes four times as long to sum beside one.
+    x32_BTD = x_BTD.astype(jnp.float32).reshape(*(n for n in x_BTD.shape[:-1] if n > 1), x_BTD.shape[-1])
     scale_BT1 = jax.lax.rsqrt(jnp.mean(jnp.square(x32_BTD), axis=-1, keepdims=True) + 1e-6)
-    return (x32_BTD * scale_BT1 * gain_D).astype(x_BTD.dtype)
+    return (x32_BTD * scale_BT1 * gain_D).astype(x_BTD.dtype).reshape(x_BTD.shape)
 
 
 def _rotation(positions_BT: jax.Array, head_dim: int, base: float) -> tuple[jax.Array, jax.Array]:
@@ -69,7 +70,7 @@ def _attention(
     n_rows, n_positions, _ = x_BTD.shape
 
     def heads(name: str, n_heads: int) -> jax.Array:
-        projected = x_BTD @ place(layer[name], None, "tensor")
+        projected = linear(x_BTD, place(layer[name], None, "tensor"))
         return place(projected.reshape(n_rows, n_positions, n_heads, model.head_dim), "batch", None, "tensor", None)
 
     q_BTHK, k_BTGK = heads("query", model.n_heads), heads("key", model.kv_heads)
@@ -79,16 +80,16 @@ def _attention(
         q_BTHK = multiplier * q_BTHK
     q_BTHK, k_BTGK = _rotate(q_BTHK, rotation), _rotate(k_BTGK, rotation)
     out_BTHK = packed_attention(q_BTHK, k_BTGK, heads("value", model.kv_heads), starts_BT)
-    return out_BTHK.reshape(n_rows, n_positions, -1) @ place(layer["out"], "tensor", None)
+    return linear(out_BTHK.reshape(n_rows, n_positions, -1), place(layer["out"], "tensor", None))
 
 
 def _mlp(model: Decoder, layer: Params, x_BTD: jax.Array, place: Placement) -> jax.Array:
-    up_BTF = x_BTD @ place(layer["up"], None, "tensor")
+    up_BTF = linear(x_BTD, place(layer["up"], None, "tensor"))
     down_FD = place(layer["down"], "tensor", None)
     if model.mlp == "gelu":
-        return jax.nn.gelu(up_BTF) @ down_FD
-    gate_BTF = x_BTD @ place(layer["gate"], None, "tensor")
-    return (jax.nn.silu(gate_BTF) * up_BTF) @ down_FD  # Shazeer 2020, arXiv 2002.05202
+        return linear(jax.nn.gelu(up_BTF), down_FD)
+    gate_BTF = linear(x_BTD, place(layer["gate"], None, "tensor"))
+    return linear(jax.nn.silu(gate_BTF) * up_BTF, down_FD)  # Shazeer 2020, arXiv 2002.05202
 
 
 def _sublayers(
