@@ -17,6 +17,7 @@ _PLACES = {
     "Run": "lbscale.spec",
     "Store": "lbscale.store",
     "Study": "lbscale.study",
+    "compare": "lbscale.laws",
     "fit": "lbscale.laws",
     "load_study": "lbscale.study",
     "recommend": "lbscale.laws",

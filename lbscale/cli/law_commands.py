@@ -1,4 +1,4 @@
-"""Commands about laws, which need a table and no device: fit, predict, recommend."""
+"""Commands about laws, which need no device: those that fit, and predict and recommend, which read a fit."""
 
 from __future__ import annotations
 
@@ -6,62 +6,16 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from lbscale.cli.arguments import as_mapping, number, number_pair, pair, print_json
+from lbscale.cli import fit_commands
+from lbscale.cli.arguments import as_mapping, number, number_pair, print_json
 from lbscale.errors import check
 
 
 def add(commands: argparse._SubParsersAction) -> None:
     """Register the commands."""
-    _add_fit(commands)
+    fit_commands.add(commands)
     _add_predict(commands)
     _add_recommend(commands)
-
-
-def _add_fit(commands: Any) -> None:
-    text = "fit a law to a run table"
-    fit = commands.add_parser("fit", help=text, description=text)
-    fit.add_argument("table", type=Path, help="CSV or parquet, a row a run")
-    fit.add_argument("--law", required=True, help="a law's name")
-    fit.add_argument("--where", metavar="EXPR", help="rows to use, as a pandas query")
-    fit.add_argument("--holdout", metavar="EXPR", help="rows to predict instead of fitting, as a pandas query")
-    fit.add_argument(
-        "--map", nargs="+", type=pair, metavar="NAME=COLUMN", help="the table's names for the law's columns"
-    )
-    fit.add_argument("--loss", choices=("squares", "huber", "lad"), help="default: the law's own")
-    fit.add_argument("--delta", type=number, help="where the Huber loss turns linear")
-    fit.add_argument("--residual", choices=("log", "linear"), help="default: the law's own")
-    fit.add_argument("--params-convention", choices=("total", "non_embedding", "active"), help="what n_params counts")
-    fit.add_argument("--bootstrap", type=int, default=200, metavar="K", help="resamples (default 200)")
-    fit.add_argument("--seed", type=int, default=0, metavar="S", help="of the resamples (default 0)")
-    fit.add_argument("--out", type=Path, metavar="FIT.json", help="write the fit, for predict and recommend")
-    fit.add_argument("--json", action="store_true", help="print one JSON document")
-    fit.set_defaults(handle=_fit)
-
-
-def _fit(options: argparse.Namespace) -> None:
-    from lbscale import laws
-
-    if options.out:
-        check(options.out.parent.is_dir(), "out", str(options.out), "a path in a folder that exists is needed")
-    fitted = laws.fit(
-        options.table,
-        options.law,
-        where=options.where,
-        holdout=options.holdout,
-        map=as_mapping("map", options.map) or None,
-        loss=options.loss,
-        delta=options.delta,
-        residual=options.residual,
-        params_convention=options.params_convention,
-        bootstrap=options.bootstrap,
-        seed=options.seed,
-    )
-    if options.out:
-        fitted.save(options.out)
-    if options.json:
-        print_json(fitted.document())
-    else:
-        print(fitted.summary())
 
 
 def _add_predict(commands: Any) -> None:

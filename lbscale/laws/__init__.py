@@ -1,30 +1,64 @@
 """Laws of loss and tuning: forms, fits with their uncertainty, hold-out, optima, recommendations."""
 
 from lbscale.laws.answer import baselines, compute_optimal, recommend
+from lbscale.laws.budget import iso_flop, iso_loss, optimal_allocation, overtraining_cost
+from lbscale.laws.by_convention import by_convention
+from lbscale.laws.cell_optimum import cell_optima, plateau
 from lbscale.laws.chinchilla import CHINCHILLA
+from lbscale.laws.compare import Comparison, compare
+from lbscale.laws.critical_batch import critical_batch_law, critical_batches
+from lbscale.laws.farseer import differential_piecewise
 from lbscale.laws.fit import fit
 from lbscale.laws.form import Law, Parameter
+from lbscale.laws.isoflop import Allocation, envelope, isoflop
 from lbscale.laws.joint import JOINT
+from lbscale.laws.loss_given_up import gap_by_threshold, leave_one_size_out, loss_given_up
 from lbscale.laws.prediction import Prediction
+from lbscale.laws.reading import read_table
 from lbscale.laws.registry import LAWS, get
 from lbscale.laws.result import Fit
-from lbscale.laws.table import read_table
+from lbscale.laws.step_law import upper_edge
+from lbscale.laws.steps_to_target import batch_regime
+from lbscale.laws.trajectory import trajectory_predictions
 from lbscale.laws.transfer import Transfer, learning_rate_transfer
+from lbscale.laws.two_step import two_step
 
 __all__ = [
     "CHINCHILLA",
     "JOINT",
     "LAWS",
+    "Allocation",
+    "Comparison",
     "Fit",
     "Law",
     "Parameter",
     "Prediction",
     "Transfer",
     "baselines",
+    "batch_regime",
+    "by_convention",
+    "cell_optima",
+    "compare",
     "compute_optimal",
+    "critical_batch_law",
+    "critical_batches",
+    "differential_piecewise",
+    "envelope",
     "fit",
+    "gap_by_threshold",
     "get",
+    "iso_flop",
+    "iso_loss",
+    "isoflop",
     "learning_rate_transfer",
+    "leave_one_size_out",
+    "loss_given_up",
+    "optimal_allocation",
+    "overtraining_cost",
+    "plateau",
     "read_table",
     "recommend",
+    "trajectory_predictions",
+    "two_step",
+    "upper_edge",
 ]

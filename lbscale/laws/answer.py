@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from lbscale.errors import check
 from lbscale.laws.form import positive
+from lbscale.laws.reading import read_table
 from lbscale.laws.registry import get
 from lbscale.laws.result import Fit
-from lbscale.laws.table import prepare, read_table
+from lbscale.laws.table import prepare
 from lbscale.laws.uncertainty import spread
 
 Flops = Callable[[NDArray[Any], NDArray[Any]], NDArray[Any]]
@@ -54,7 +55,7 @@ def recommend(
         check(value is None or bool(np.isfinite(value) and value > 0), field, value, "a positive number")
     answer: dict[str, Any] = {name: _nothing("no fitted law covers it") for name in FIELDS}
     warnings: list[str] = []
-    surfaces = [fit for fit in fits if {"n_params", "n_tokens"} <= set(fit.law.columns)]
+    surfaces = [fit for fit in fits if "loss" in fit.law.targets and {"n_params", "n_tokens"} <= set(fit.law.columns)]
     if flops is not None and surfaces:
         split = compute_optimal(surfaces[0], flops, count_flops)
         answer.update({name: split[name] for name in ("n_params", "n_tokens")})
@@ -112,7 +113,7 @@ def baselines(
     point = {name: positive(name, value) for name, value in point.items()}
     frame = read_table(table).reset_index(drop=True)
     rows = prepare(frame, get("chinchilla"))
-    sizes, tokens, loss = rows.columns["n_params"], rows.columns["n_tokens"], rows.loss
+    sizes, tokens, loss = rows.columns["n_params"], rows.columns["n_tokens"], rows.target
     distance = np.where(sizes == sizes.max(), np.abs(np.log(tokens / point["n_tokens"])), np.inf)
     nearest = rows.cell == rows.cell[np.argmin(distance)]
     compute, target, counted = six_n_d(sizes, tokens), 6.0 * point["n_params"] * point["n_tokens"], "6ND"

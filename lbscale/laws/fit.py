@@ -1,4 +1,4 @@
-"""Fit a law to a run table: rows, search, bootstrap, hold-out, warnings."""
+"""Fit a law to a run table: rows, search, uncertainty, warnings, hold-out."""
 
 from __future__ import annotations
 
@@ -12,24 +12,27 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lbscale.errors import check, check_choice
+from lbscale.laws.bootstrap import refit
+from lbscale.laws.conventions import count_params
+from lbscale.laws.effects import Effects, estimate_effects
 from lbscale.laws.form import Law
+from lbscale.laws.holdout import hold_out
 from lbscale.laws.identify import find_warnings, identify, tried_grid
-from lbscale.laws.losses import make_loss
+from lbscale.laws.losses import LAD_DELTA, make_loss
+from lbscale.laws.optimum import Optimum, find_optimum
 from lbscale.laws.prediction import around
+from lbscale.laws.profile import profile_interval
+from lbscale.laws.reading import read_table, select
 from lbscale.laws.registry import get
 from lbscale.laws.result import Fit
-from lbscale.laws.search import Found, Problem, minimise
-from lbscale.laws.table import Rows, count_params, prepare, read_table, select
-from lbscale.laws.uncertainty import (
-    Z975,
-    bootstrap_weights,
-    estimate_noise,
-    random_effects_covariance,
-    scaled_sd,
-)
+from lbscale.laws.search import Problem
+from lbscale.laws.table import Rows, prepare
+from lbscale.laws.uncertainty import Z975, estimate_noise, scaled_sd
 
-SAME_OPTIMUM = 1e-6
-COARSE_DELTA = 3e-2
+INTERVALS = ("delta", "bootstrap", "profile")
+# Resamples of least absolute deviation need no vertex: below any scatter of published losses.
+LAD_DELTA_OF_REFITS = 1e-5
+OPEN = 60.0  # bound on a searched coordinate whose parameter has none at the reference
 
 
 def fit(
@@ -41,10 +44,14 @@ def fit(
     map: Mapping[str, str] | None = None,
     loss: str | None = None,
     delta: float | None = None,
+    asymmetry: float | None = None,
     residual: str | None = None,
     params_convention: str | None = None,
     bootstrap: int = 200,
     seed: int = 0,
+    group: str | None = None,
+    interval: str = "delta",
+    fixed: Mapping[str, float] | None = None,
 ) -> Fit:
     """Fit `law` to a run table (path of a CSV or parquet file, or a DataFrame).
 
@@ -53,11 +60,19 @@ def fit(
         where: pandas query; the rows to use.
         holdout: pandas query; rows of those to keep out of the fit and predict from it.
         map: {name that the law uses: column of the table}.
-        loss: "squares", "huber" or "lad"; with `delta`, in the units of the residual. Default: the law's.
-        residual: "log" (ln predicted - ln measured) or "linear" (nats per token). Default: the law's.
+        loss: "squares", "huber", "lad" or "asymmetric"; with `delta`, in the units of the residual, and, for the
+            last, `asymmetry`: how many times a residual weighs more where the law lies above the run than where it
+            lies below. Default: the law's.
+        residual: "log" (ln predicted - ln measured) or "linear" (in the target's units). Default: the law's.
         params_convention: "total", "non_embedding" or "active": what n_params counts.
-        bootstrap: draws for the intervals; 0 leaves them empty.
+        bootstrap: draws for standard errors; 0 for none.
         seed: of the bootstrap.
+        group: column whose values tell which rows share errors. Default: cells, seeds and trunks, where the table
+            repeats them.
+        interval: how 95 % intervals are made: "delta" (Student's, under random effects of the groups),
+            "bootstrap" (of whole groups) or "profile" (see `Fit.interval_method`).
+        fixed: parameters to hold at a value, such as a known irreducible loss. A coefficient that moves with the
+            reference can be held only beside its exponents.
 
     The sum over rows of the robust loss is what is minimised and reported as `objective`. Raises InputError
     for anything in the input that cannot be used.
@@ -65,11 +80,14 @@ def fit(
     law = get(law) if isinstance(law, str) else law
     loss = law.loss if loss is None else loss
     delta = law.delta if delta is None else delta
+    asymmetry = law.asymmetry if asymmetry is None else asymmetry
     residual = law.residual if residual is None else residual
     check_choice("residual", residual, ("log", "linear"))
-    check(delta > 0, "delta", delta, "a positive number")
+    check_choice("interval", interval, INTERVALS)
+    make_loss(loss, delta, asymmetry)
     check(isinstance(seed, int) and seed >= 0, "seed", seed, "a whole number, 0 or more")
     check(isinstance(bootstrap, int) and bootstrap >= 0, "bootstrap", bootstrap, "a whole number, 0 or more")
+    check(interval != "bootstrap" or bootstrap > 1, "bootstrap", bootstrap, "draws, for intervals made of them")
     frame = read_table(table, map)
     frame = frame[select(frame, where)]
     if "n_params" in law.columns:
@@ -77,57 +95,64 @@ def fit(
     else:
         convention = params_convention or "none"
     held = select(frame, holdout, "holdout") if holdout is not None else pd.Series(False, index=frame.index)
-    rows = prepare(frame[~held], law)
+    rows = prepare(frame[~held], law, group)
 
     law = law.bound(rows.columns)
     centre = {name: float(np.exp(np.log(rows.columns[name]).mean())) for name in law.scaled}
-    problem = make_problem(law, rows, centre, residual)
-    best, starts = search(problem, loss, delta, rows.loss)
-    draws_u = _bootstrap(problem, rows, best.u, loss, delta, bootstrap, np.random.default_rng(seed))
-    residuals, jacobian = (array[0] for array in problem.residuals(best.u))
-    noise = estimate_noise(rows, residuals, jacobian, log=residual == "log")
-    reference = law.reference or {}
-    theta = law.move(law.from_search(best.u[0]), centre, reference)
-    draws = law.move(law.from_search(draws_u), centre, reference)
-    stuck = (best.u[0] <= problem.lower) | (best.u[0] >= problem.upper)
-    covariance = random_effects_covariance(rows, np.where(stuck[:, None], 0.0, jacobian), noise, law.penalty)
-    shift = law.shift(centre, reference)
-    moved = shift @ covariance @ shift.T
-    place = best.u[0] @ shift.T
-    reach = Z975 * scaled_sd(draws_u @ shift.T, np.diag(moved), noise)
-    low, high = law.from_search(place - reach), law.from_search(place + reach)
-    plain = ~np.array([bool(parameter.scaling) for parameter in law.parameters])
-    low = np.where(plain, np.maximum(low, law.from_search(problem.lower)), low)
-    high = np.where(plain, np.minimum(high, law.from_search(problem.upper)), high)
-    reach = Z975 * scaled_sd(draws_u, np.diag(covariance), noise)
-    identified, at_bound = identify(problem, best.u[0], reach, jacobian)
+    shift = law.shift(centre, law.reference or {})
+    problem = hold(make_problem(law, rows, centre, residual), fixed or {}, shift)
+    best = find_optimum(problem, rows, loss, delta, asymmetry)
+    robust = make_loss(loss, LAD_DELTA if loss == "lad" else delta, asymmetry)
+    coarse = make_loss(loss, LAD_DELTA_OF_REFITS, asymmetry) if loss == "lad" else robust
+    effects = estimate_effects(problem, rows, best.u, robust)
+    jacobian = problem.residuals(best.u[None])[1][0]
+    noise = estimate_noise(rows, effects, jacobian, log=residual == "log")
+    draws_u = refit(problem, rows, best.u, coarse, bootstrap, np.random.default_rng(seed))
+    at_centre = effects.reach(np.eye(best.u.size))
+    if interval == "bootstrap":
+        at_centre = Z975 * scaled_sd(draws_u, noise)
+    identified, at_bound = identify(problem, best.u, at_centre, jacobian)
+    theta = law.from_search(shift @ best.u)
     grid = tried_grid(law, theta, rows)
+    report = _said_search(best, law, shift)
     result = Fit(
         law=law,
         theta=theta,
-        draws=draws,
-        covariance=moved,
-        standard_error=draws.std(axis=0) * noise.inflation if bootstrap > 1 else np.full(theta.shape, np.nan),
-        lower=low,
-        upper=high,
+        draws=law.from_search(draws_u @ shift.T),
+        effects=effects.moved(shift),
+        standard_error=np.full(theta.shape, np.nan),
+        lower=theta,
+        upper=theta,
+        interval_method=interval,
+        fixed={name: float(value) for name, value in (fixed or {}).items()},
+        profile_curvature=_curvatures(problem, effects),
         identified=identified,
-        objective=float(best.objective[0]),
+        objective=best.objective,
         loss=loss,
         delta=delta,
+        asymmetry=asymmetry,
         residual=residual,
         n_rows=int((~rows.censored).sum()),
         n_censored=int(rows.censored.sum()),
         n_dropped=rows.dropped,
         noise=noise,
         derived={},
-        search=starts,
+        search=report,
         tried=grid,
         convention=_conventions(law, convention, residual),
         range=_ranges(rows),
         where=where,
-        warnings=find_warnings(law, rows, noise, identified, at_bound, grid, starts, convention),
+        warnings=find_warnings(law, rows, noise, identified, at_bound, grid, report, convention),
         rows=_diagnostics(rows, law, theta),
     )
+    profiled = None
+    if interval == "profile":
+        at_reference = hold(_open_bounds(make_problem(law, rows, law.reference or {}, residual)), fixed or {}, None)
+        half_width = result.effects.reach(np.eye(theta.size))
+        profiled = profile_interval(
+            at_reference, shift @ best.u, rows.weight, coarse, half_width, result.effects.curvature
+        )  # fmt: skip
+    result = _with_intervals(result, problem, best.u, shift, draws_u, profiled)
     result = replace(result, derived=_derived(result))
     return result.with_holdout(*hold_out(result, frame[held], law)) if holdout is not None else result
 
@@ -135,77 +160,97 @@ def fit(
 def make_problem(law: Law, rows: Rows, centre: Mapping[str, float], residual: str) -> Problem:
     """The minimisation problem of `law` on `rows`, in coordinates at `centre`."""
     logs = law.at(centre).logs(rows.columns)
-    lower, upper = law.bounds(float(rows.loss[~rows.censored].min()))
-    target = np.log(rows.loss) if residual == "log" else rows.loss
-    return Problem(law, logs, target, rows.censored, residual, law.to_search(lower), law.to_search(upper))
+    lower, upper = law.bounds(float(rows.target[: rows.n][~rows.censored].min()))
+    target = np.log(rows.target) if residual == "log" else rows.target
+    return Problem(law, logs, target, rows.censored_targets, residual, law.to_search(lower), law.to_search(upper))
 
 
-def search(problem: Problem, loss: str, delta: float, losses: NDArray[Any]) -> tuple[Found, dict[str, int]]:
-    """The best optimum from the law's starts, and how many of them reached it.
+def hold(problem: Problem, fixed: Mapping[str, float], shift: NDArray[Any] | None) -> Problem:
+    """The problem with the parameters in `fixed` held at their values at the law's reference.
 
-    Robust losses are approached from a wide delta, tenfold at a time, so that no start is caught by a kink.
+    `shift` carries the problem's coordinates there; None where they are those of the reference. Raises InputError
+    for an unknown parameter, a value out of bounds, and a coefficient held without its exponents.
     """
-    usable = ~problem.censored
-    starts = problem.law.starts({name: values[usable] for name, values in problem.logs.items()}, losses[usable])
-    u = problem.law.to_search(starts)
-    ones = np.ones(problem.target.size)
-    final = 1e-7 if loss == "lad" else delta
-    width = COARSE_DELTA
-    while loss != "squares" and width > 3 * final:
-        u = minimise(problem, u, ones, make_loss("huber", width), tolerance=1e-6, max_iterations=30).u
-        width /= 10.0
-    found = minimise(problem, u, ones, make_loss(loss, final), exact=True)
-    order = np.argsort(found.objective, kind="stable")
-    best = found.objective[order[0]]
-    reached = int((found.objective <= best + SAME_OPTIMUM * (abs(best) + 1e-12)).sum())
-    report = {"starts": len(u), "reached_optimum": reached, "converged": int(found.converged[order[0]])}
-    return Found(*(array[order[:1]] for array in found)), report
+    law, names = problem.law, problem.law.names
+    if not fixed:
+        return problem
+    u, which = np.zeros(len(names)), np.zeros(len(names), bool)
+    for name, value in fixed.items():
+        check_choice("fixed", name, names)
+        j = names.index(name)
+        check(isinstance(value, (int, float)) and bool(np.isfinite(value)), name, value, "a number to hold it at")
+        check(not law.is_log[j] or value > 0, name, value, "a positive number to hold it at")
+        u[j], which[j] = np.log(value) if law.is_log[j] else value, True
+    if shift is not None:
+        moved_by = (shift - np.eye(len(names)))[which] != 0.0
+        loose = [names[j] for j in np.flatnonzero((moved_by & ~which).any(axis=0))]
+        check(not loose, "fixed", ", ".join(fixed), f"hold {', '.join(loose)} too, with which it moves")
+        u = u - (shift - np.eye(len(names))) @ u
+    for name, value in fixed.items():
+        j = names.index(name)
+        inside = problem.lower[j] - 1e-9 <= u[j] <= problem.upper[j] + 1e-9
+        check(inside, name, value, "a value within the parameter's bounds at the data's centre")
+    return replace(problem, lower=np.where(which, u, problem.lower), upper=np.where(which, u, problem.upper))
 
 
-def _bootstrap(
+def _open_bounds(problem: Problem) -> Problem:
+    """The problem in coordinates at the law's reference, where coefficients that move with it have no bounds."""
+    moves = np.array([bool(parameter.scaling) for parameter in problem.law.parameters])
+    lower, upper = np.where(moves, -OPEN, problem.lower), np.where(moves, OPEN, problem.upper)
+    return replace(problem, lower=lower, upper=upper)
+
+
+def _with_intervals(
+    result: Fit,
     problem: Problem,
-    rows: Rows,
     u: NDArray[Any],
-    loss: str,
-    delta: float,
-    n_draws: int,
-    rng: np.random.Generator,
-) -> NDArray[Any]:
-    """Refits (n_draws, p) from the optimum under bootstrap weights, each with its own penalty."""
-    if not n_draws:
-        return np.empty((0, u.shape[1]))
-    centre, width, weight = problem.law.penalty
-    luck = rng.standard_normal((n_draws, centre.size))
-    expected = centre + np.where(weight > 0, np.where(weight > 0, width, 0.0) * luck, 0.0)
-    weights = bootstrap_weights(rows, n_draws, rng)
-    robust = make_loss(loss, max(delta, 1e-5) if loss == "lad" else delta)
-    start = np.repeat(u, n_draws, axis=0)
-    return minimise(problem, start, weights, robust, tolerance=1e-7, max_iterations=60, expected=expected).u
+    shift: NDArray[Any],
+    draws_u: NDArray[Any],
+    profiled: tuple[NDArray[Any], NDArray[Any]] | None,
+) -> Fit:
+    """The fit with standard errors and 95 % intervals, which end at the parameters' bounds.
+
+    A parameter that is held has an interval of no width.
+    """
+    law = result.law
+    place, drawn = shift @ u, draws_u @ shift.T
+    reach = result.effects.reach(np.eye(u.size))
+    if result.interval_method == "bootstrap":
+        reach = Z975 * scaled_sd(drawn, result.noise)
+    low, high = profiled if profiled is not None else (place - reach, place + reach)
+    low, high = law.from_search(low), law.from_search(high)
+    plain = ~np.array([bool(parameter.scaling) for parameter in law.parameters])
+    low = np.where(plain, np.maximum(low, law.from_search(problem.lower)), low)
+    high = np.where(plain, np.minimum(high, law.from_search(problem.upper)), high)
+    if len(result.draws) > 1:
+        error = result.draws.std(axis=0) * result.noise.inflation
+    else:
+        sd = np.sqrt(result.effects.variance(np.eye(u.size))[0])
+        error = np.where(np.isfinite(sd), sd * np.where(law.is_log, result.theta, 1.0), np.nan)
+    held = problem.lower >= problem.upper
+    return replace(
+        result,
+        standard_error=np.where(held, 0.0, error),
+        lower=np.where(held, result.theta, low),
+        upper=np.where(held, result.theta, high),
+    )
 
 
-def hold_out(result: Fit, frame: pd.DataFrame, law: Law) -> tuple[dict[str, Any], list[str]]:
-    """How the law predicts rows it has not seen, and warnings."""
-    check(len(frame) > 0, "holdout", "no rows", "a query that some rows satisfy")
-    rows = prepare(frame, law)
-    used = ~rows.censored
-    columns = {name: values[used] for name, values in rows.columns.items()}
-    measured, predicted = rows.loss[used], law.predict(result.theta, columns)
-    error = predicted / measured - 1.0
-    report = {
-        "n_rows": int(used.sum()),
-        "mean_relative_error": float(np.abs(error).mean()),
-        "n_dropped": {**rows.dropped, **({"censored": int((~used).sum())} if not used.all() else {})},
-        "rows": [
-            {
-                **{name: float(columns[name][i]) for name in columns},
-                "measured": float(measured[i]),
-                "predicted": float(predicted[i]),
-                "relative_error": float(error[i]),
-            }
-            for i in range(measured.size)
-        ],
-    }
-    return report, []
+def _said_search(best: Optimum, law: Law, shift: NDArray[Any]) -> dict[str, Any]:
+    """The search's report, the other optimum in the law's own parameters."""
+    report = dict(best.report)
+    gap = report.pop("relative_gap")
+    if best.other is None:
+        return {**report, "other_optimum": None}
+    theta = law.from_search(shift @ best.other)
+    params = dict(zip(law.names, map(float, theta), strict=True))
+    return {**report, "other_optimum": {"relative_gap": gap, "params": params}}
+
+
+def _curvatures(problem: Problem, effects: Effects) -> dict[str, float | None]:
+    held = problem.lower >= problem.upper
+    values = effects.curvature
+    return {name: None if held[j] else float(values[j]) for j, name in enumerate(problem.law.names)}
 
 
 def _derived(result: Fit) -> dict[str, Any]:
@@ -230,7 +275,7 @@ def _derived(result: Fit) -> dict[str, Any]:
 def _conventions(law: Law, params: str, residual: str) -> dict[str, str]:
     return {
         "params": params,
-        "loss": "nats per token",
+        **dict(zip(law.targets, law.target_units, strict=True)),
         "tokens": "tokens",
         "residual": residual,
         "flops": "6ND",
@@ -246,12 +291,12 @@ def _ranges(rows: Rows) -> dict[str, list[float]]:
 
 
 def _diagnostics(rows: Rows, law: Law, theta: NDArray[Any]) -> dict[str, list[Any]]:
-    predicted = law.predict(theta, rows.columns)
-    return {
-        **{name: values.tolist() for name, values in rows.columns.items()},
-        "loss": rows.loss.tolist(),
-        "predicted": predicted.tolist(),
-        "censored": rows.censored.tolist(),
-        "relative_residual": (predicted / rows.loss - 1.0).tolist(),
-        "row": [str(label) for label in rows.index],
-    }
+    predicted = law.predict(theta, rows.columns).reshape(-1, rows.n)
+    measured = rows.target.reshape(-1, rows.n)
+    found = {name: values.tolist() for name, values in rows.columns.items()}
+    for j, name in enumerate(law.targets):
+        suffix = f"_{name}" if j else ""
+        found[name] = measured[j].tolist()
+        found[f"predicted{suffix}"] = predicted[j].tolist()
+        found[f"relative_residual{suffix}"] = (predicted[j] / measured[j] - 1.0).tolist()
+    return {**found, "censored": rows.censored.tolist(), "row": [str(label) for label in rows.index]}

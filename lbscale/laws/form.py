@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from lbscale.errors import InputError, check
@@ -25,8 +26,8 @@ PENALTY_RESIDUAL = 2e-3
 class Parameter:
     """One parameter of a law.
 
-    `lower` and `upper` bound its value at the centre of the data; `upper=None` stands for the smallest loss
-    of the table. `transform="log"` says that its logarithm is fitted. `scaling` says how its value moves with
+    `lower` and `upper` bound its value at the centre of the data; `upper=None` stands for the smallest first
+    target of the table. `transform="log"` says that its logarithm is fitted. `scaling` says how its value moves with
     the reference: for each (column, exponent, sign), ln value changes by sign * exponent * ln(reference).
     `expected` (value, standard deviation), in the searched coordinate, is a mild penalty for a parameter that
     common designs leave open: one standard deviation costs what a row missed by `PENALTY_RESIDUAL` does.
@@ -44,12 +45,19 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Law:
-    """A law of loss: its form, its parameters, and what its inputs mean.
+    """A law: its form, its parameters, and what its inputs mean.
+
+    A law of k targets predicts them one after another along the last axis: the first target's n values, then
+    the second's.
 
     Attributes:
-        form: (theta (..., p), logs {column: (n,)}) -> loss (..., n), in nats per token; analytic in theta.
-        starts: (logs, loss (n,)) -> (s, p) promising parameters at the reference of `logs`.
-        jacobian: optional; (theta, logs) -> (loss (..., n), derivative by theta (..., p, n)).
+        form: (theta (..., p), logs {column: (n,)}) -> targets (..., k n), in their units; analytic in theta.
+        starts: (logs, target (k n,)) -> (s, p) promising parameters at the reference of `logs`.
+        targets, target_units: the columns that the law predicts, and their units.
+        reduce: optional; what the law is fitted to, made from the selected raw rows. May add columns
+            `<target>_se`, the standard error of each ln target, and leave in the frame's attrs "dropped"
+            {reason: count} and "warnings" (a sentence each).
+        jacobian: optional; (theta, logs) -> (targets (..., k n), derivative by theta (..., p, k n)).
         reference: column -> value at which coefficients are stated; None: the centre of the fitted data,
             to two digits. Columns that are not named have reference 1.
         tuned: columns that `tuning` finds the best value of, given the others.
@@ -57,9 +65,10 @@ class Law:
         offsets: (theta, logs) -> {tuned column: ln(tried value / best value) (..., n)}.
         loss_to_setting: largest factors by which tuned columns may move for a given excess of loss:
             (theta (..., p), excess in nats) -> {column: (factor down, factor up)}.
-        residual, loss, delta: the fit's defaults.
+        residual, loss, delta, asymmetry: the fit's defaults.
         params_convention: what the paper counts as params; None where the law takes any.
         schedule: the learning-rate schedule whose losses the law describes.
+        valid: the range of validity in words, where the paper names one.
         censors: whether diverged runs enter as lower bounds.
     """
 
@@ -70,6 +79,9 @@ class Law:
     starts: Callable[[Columns, Array], Array]
     paper: str
     schedule: str
+    targets: tuple[str, ...] = ("loss",)
+    target_units: tuple[str, ...] = ("nats per token",)
+    reduce: Callable[[pd.DataFrame], pd.DataFrame] | None = None
     jacobian: Callable[[Array, Columns], tuple[Array, Array]] | None = None
     reference: Mapping[str, float] | None = None
     tuned: tuple[str, ...] = ()
@@ -80,8 +92,10 @@ class Law:
     residual: str = "log"
     loss: str = "huber"
     delta: float = 1e-3
+    asymmetry: float = 4.0
     params_convention: str | None = None
     censors: bool = False
+    valid: str = ""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -100,11 +114,11 @@ class Law:
         return {name: np.log(np.asarray(columns[name], float) / reference.get(name, 1.0)) for name in names}
 
     def predict(self, theta: Array, columns: Mapping[str, Any]) -> Array:
-        """Loss in nats per token (..., n) for theta (..., p) and columns (n,) in their own units."""
+        """Targets (..., k n) for theta (..., p) and columns (n,) in their own units."""
         return self.form(np.asarray(theta), self.logs(columns))
 
     def optimum(self, theta: Array, **point: Any) -> tuple[Array, ...]:
-        """Best values of the tuned columns, then the loss there, each (..., n), at the other columns' values.
+        """Best values of the tuned columns, then the targets there, each (..., n), at the other columns' values.
 
         Raises InputError where the law tunes nothing, or a column is missing or not positive.
         """
@@ -162,10 +176,11 @@ class Law:
         """Which parameters are searched as logarithms, (p,) of bool."""
         return np.array([parameter.transform == "log" for parameter in self.parameters])
 
-    def bounds(self, smallest_loss: float) -> tuple[Array, Array]:
-        """Lower and upper bounds of the parameters at the centre of the data, each (p,)."""
+    def bounds(self, smallest: float) -> tuple[Array, Array]:
+        """Lower and upper bounds of the parameters at the centre of the data, each (p,), where the first target's
+        smallest value is `smallest`."""
         lower = np.array([parameter.lower for parameter in self.parameters])
-        upper = np.array([smallest_loss if p.upper is None else p.upper for p in self.parameters])
+        upper = np.array([smallest if p.upper is None else p.upper for p in self.parameters])
         return lower, upper
 
     @property
@@ -197,7 +212,7 @@ class Law:
         return quantity(self.from_search(steps)).imag / COMPLEX_STEP
 
     def value_and_jacobian(self, theta: Array, logs: Columns) -> tuple[Array, Array]:
-        """Loss (..., n) and its derivative by theta (..., p, n), by complex step if the law writes none."""
+        """Targets (..., k n) and their derivative by theta (..., p, k n), by complex step if the law writes none."""
         return (self.jacobian or _by_complex_step(self.form))(theta, logs)
 
 

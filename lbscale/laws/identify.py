@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lbscale.laws.effects import FEWEST_GROUPS
 from lbscale.laws.form import Law
 from lbscale.laws.search import Problem
 from lbscale.laws.table import Rows
@@ -21,20 +22,23 @@ ALONE = 1e-5  # a parameter whose effect others reproduce up to this share canno
 def identify(
     problem: Problem, u: NDArray[Any], reach: NDArray[Any], jacobian: NDArray[Any]
 ) -> tuple[dict[str, bool], dict[str, bool]]:
-    """For each parameter: whether the data identifies it, and whether its estimate lies at a bound.
+    """For each parameter: whether the data identifies it, and whether its estimate lies at a bound; one that is held
+    counts as identified.
 
     A parameter is not identified if other parameters reproduce its effect on every row, if it or its 95 %
     interval, u +- reach, touches a bound (bounds hold at the centre of the data), or if the interval spans too
-    much.
+    much or is not known.
     """
+    reach = np.where(np.isfinite(reach), reach, np.inf)
+    fixed = problem.lower >= problem.upper
     low, high = u - reach, u + reach
     size = problem.upper - problem.lower
     slack = 1e-6 * size
-    at_bound = (u <= problem.lower + slack) | (u >= problem.upper - slack)
+    at_bound = ((u <= problem.lower + slack) | (u >= problem.upper - slack)) & ~fixed
     touches = (low <= problem.lower + slack) | (high >= problem.upper - slack)
     widest = np.where(problem.law.is_log, np.log(WIDEST_FACTOR), WIDEST_SHARE * size)
     widest = np.minimum(widest, INFORMED * 2.0 * Z975 * problem.law.penalty[1])
-    open_ = at_bound | touches | (high - low > widest) | ~_stands_alone(jacobian)
+    open_ = (at_bound | touches | (high - low > widest) | ~_stands_alone(jacobian)) & ~fixed
     names = problem.law.names
     return (
         {name: not bool(open_[j]) for j, name in enumerate(names)},
@@ -73,13 +77,13 @@ def find_warnings(
     identified: dict[str, bool],
     at_bound: dict[str, bool],
     grid: dict[str, dict[str, int]],
-    starts: dict[str, int],
+    starts: dict[str, Any],
     convention: str,
 ) -> list[str]:
     """What a reader of the fit should know, a sentence each."""
     used = ~rows.censored
+    found = list(rows.warnings)
     n_rows, n_parameters = int(used.sum()), len(law.parameters)
-    found = []
     if n_rows <= n_parameters:
         found.append(f"{n_rows} rows for {n_parameters} parameters: the fit is not determined")
     for name in ("n_params", "n_tokens"):
@@ -100,8 +104,7 @@ def find_warnings(
             )
     if noise.n_groups < 20:
         found.append(f"{noise.n_groups} independent groups, fewer than 20: intervals are approximate")
-    if rows.seed is not None and np.unique(rows.seed[used]).size == 1:
-        found.append("a single seed: its luck cannot be told from the law")
+    found += _seed_warnings(rows)
     if rows.trunk is not None and _shares_trunks(rows):
         found.append("runs of different cells share trunks; trunks are resampled together")
     if law.params_convention not in (None, convention):
@@ -111,10 +114,30 @@ def find_warnings(
         )
     if not starts["converged"]:
         found.append("the search did not come to rest")
-    duplicates = n_rows - len(np.unique(np.column_stack([*rows.columns.values(), rows.loss])[used], axis=0))
+    if starts["other_optimum"] is not None:
+        other = starts["other_optimum"]
+        said = ", ".join(f"{name} {value:.4g}" for name, value in other["params"].items())
+        found.append(f"another optimum lies {100 * other['relative_gap']:.2g} % above in objective, at {said}")
+    everything = np.column_stack([*rows.columns.values(), *rows.target.reshape(-1, rows.n)])
+    duplicates = n_rows - len(np.unique(everything[used], axis=0))
     if duplicates:
-        found.append(f"{duplicates} rows repeat another row exactly, loss included")
+        found.append(f"{duplicates} rows repeat another row exactly, target included")
     return found
+
+
+def _seed_warnings(rows: Rows) -> list[str]:
+    """What too few seeds leave unknown; `FEWEST_GROUPS` are needed to estimate what the runs of one order share."""
+    used = ~rows.censored
+    if rows.seed is not None and np.unique(rows.seed[used]).size == 1:
+        return ["a single seed: its luck cannot be told from the law"]
+    if rows.data_seed is None:
+        return []
+    n_orders = np.unique(rows.data_seed[used]).size
+    if n_orders == 1:
+        return ["a single data seed: what its order does to all runs cannot be told from the law"]
+    if n_orders < FEWEST_GROUPS:
+        return [f"{n_orders} data seeds: what runs of one order share over all cells is not in the intervals"]
+    return []
 
 
 def _stands_alone(jacobian: NDArray[Any]) -> NDArray[Any]:

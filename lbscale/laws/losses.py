@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lbscale.errors import check, check_choice
 
-LOSSES = ("squares", "huber", "lad")
+LOSSES = ("squares", "huber", "lad", "asymmetric")
 # Least absolute deviation is taken as the limit of Huber's loss: below the rounding of any published loss.
 LAD_DELTA = 1e-7
 
@@ -30,27 +30,40 @@ class LossValue(NamedTuple):
 def huber(residual: NDArray[Any], delta: float) -> LossValue:
     """r^2 / 2 within delta, delta (|r| - delta / 2) outside (Huber 1964, https://doi.org/10.1214/aoms/1177703732)."""
     size = np.abs(residual)
-    inside = size <= delta
-    clipped = np.minimum(size, delta)
-    slope = np.copysign(clipped, residual)
-    return LossValue(clipped * (size - 0.5 * clipped), slope, inside.astype(float), clipped / np.maximum(size, delta))
+    slope = np.clip(residual, -delta, delta)
+    inside = (size <= delta).astype(float)
+    return LossValue(slope * (residual - 0.5 * slope), slope, inside, delta / np.maximum(size, delta))
 
 
 def squares(residual: NDArray[Any]) -> LossValue:
     """r^2 / 2."""
     ones = np.ones_like(residual)
-    return LossValue(0.5 * residual**2, residual, ones, ones)
+    return LossValue(0.5 * residual**2, residual.copy(), ones, ones.copy())
 
 
-def make_loss(name: str, delta: float) -> Callable[[NDArray[Any]], LossValue]:
-    """The loss function called `name`; raises InputError for an unknown name or a delta that is not positive.
+def asymmetric(residual: NDArray[Any], delta: float, asymmetry: float) -> LossValue:
+    """Huber's loss, `asymmetry` times as heavy where the law lies above the run (residual > 0) as where below.
+
+    The two weights have mean 1. More weight above draws the law towards the lower envelope of the runs, as an
+    expectile does (Newey and Powell 1987, https://doi.org/10.2307/1911031).
+    """
+    weight = np.where(residual > 0, asymmetry, 1.0) * (2.0 / (1.0 + asymmetry))
+    return LossValue(*(weight * part for part in huber(residual, delta)))
+
+
+def make_loss(name: str, delta: float, asymmetry: float = 1.0) -> Callable[[NDArray[Any]], LossValue]:
+    """The loss function called `name`; raises InputError for an unknown name, or a delta or asymmetry that is not
+    positive.
 
     "lad" is the sum of |r|: Huber's loss at a vanishing delta, divided by it.
     """
     check_choice("loss", name, LOSSES)
     check(bool(np.isfinite(delta)) and delta > 0, "delta", delta, "a positive number")
+    check(bool(np.isfinite(asymmetry)) and asymmetry > 0, "asymmetry", asymmetry, "a positive number")
     if name == "squares":
         return squares
     if name == "huber":
         return lambda residual: huber(residual, delta)
+    if name == "asymmetric":
+        return lambda residual: asymmetric(residual, delta, asymmetry)
     return lambda residual: LossValue(*(part / delta for part in huber(residual, delta)))

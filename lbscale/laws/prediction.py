@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,10 +14,11 @@ from lbscale.laws.uncertainty import Z975
 
 @dataclass(frozen=True)
 class Prediction:
-    """The loss that a law predicts at one point, in nats per token; intervals are 95 %, [low, high].
+    """What a law predicts at one point, in its target's units; intervals are 95 %, [low, high].
 
     `interval_mean` is of the law's mean there, `interval_new_run` of one more run. `extrapolation` gives, per
     column and for tokens_per_param, the factor by which the point lies outside the fitted data (1 inside).
+    `targets` has, for a law of several, the value and the two intervals of each; the first's stand outside as well.
     `point` has the settings the prediction holds for, tuned ones filled in.
     """
 
@@ -27,6 +28,7 @@ class Prediction:
     extrapolation: dict[str, float]
     warnings: list[str]
     point: dict[str, float]
+    targets: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
         """The prediction as plain JSON values."""

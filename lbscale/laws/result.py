@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lbscale.errors import InputError, check
-from lbscale.laws.form import Law, point_columns, positive
+from lbscale.laws.effects import Effects
+from lbscale.laws.form import Columns, Law, point_columns, positive
 from lbscale.laws.identify import bound_of
+from lbscale.laws.notebook import fit_html
 from lbscale.laws.prediction import Prediction, around, log_if
 from lbscale.laws.registry import get
 from lbscale.laws.text import as_array, plain, summarise
@@ -26,39 +28,51 @@ class Fit:
     """A law fitted to a table.
 
     Attributes:
-        theta, standard_error, lower, upper: per parameter (p,), in the law's units. The 95 % intervals are
-            symmetric in the searched coordinate, as those of `predict` and `optimum` are in theirs, and end at the
-            parameter's bounds.
+        theta, standard_error, lower, upper: per parameter (p,), in the law's units. The errors are those of the
+            draws, corrected for few groups, or of the delta method without draws; the intervals are 95 %, made as
+            `interval_method` says, and end at the parameter's bounds.
+        interval_method: "delta": Student's, by the delta method under the random effects; "bootstrap": from the
+            spread of the draws; "profile": of parameters, where the profiled objective has risen by what the former
+            expects of a parabola; predictions and optima then take the delta method.
         draws: bootstrap refits (k, p), not stretched for small samples; `noise.stretch` is the factor.
-        covariance: (p, p) of the searched coordinates under random effects of cell and seed; zero without.
+        effects: variances of what rows share, and what they do to the searched coordinates of theta.
+        fixed: the parameters that the caller held, and their values.
+        profile_curvature: parameter -> second derivative of the profiled objective by the searched coordinate at
+            the centre of the data; zero where the data says nothing, null for a parameter that is held.
         identified: parameter -> whether the data identifies it.
         objective: the minimised sum over rows of the robust loss, weights 1.
         n_rows: rows fitted to; n_censored: further rows that entered as lower bounds.
         derived: quantity -> {"value", "interval", "identified"}; identified if every parameter it is made of is.
-        search: "starts", "reached_optimum", "converged" of the search.
+        search: "starts", "reached_optimum", "converged" of the search, and "other_optimum": null, or the parameters of
+            another optimum and "relative_gap", by which its objective lies above.
         tried: tuned column -> number of cells with the optimum "inside", "below" or "above" what was tried.
         range: column -> [smallest, largest] in the fitted rows.
-        rows: per fitted row, its columns, "loss", "predicted", "relative_residual", "censored" and "row".
+        rows: per fitted row, its columns, the target, "predicted", "relative_residual", "censored" and "row"; of a
+            law's further targets, the latter as "predicted_<target>", "relative_residual_<target>".
     """
 
     law: Law
     theta: NDArray[Any]
     draws: NDArray[Any]
-    covariance: NDArray[Any]
+    effects: Effects
     standard_error: NDArray[Any]
     lower: NDArray[Any]
     upper: NDArray[Any]
+    interval_method: str
+    fixed: dict[str, float]
+    profile_curvature: dict[str, float | None]
     identified: dict[str, bool]
     objective: float
     loss: str
     delta: float
+    asymmetry: float
     residual: str
     n_rows: int
     n_censored: int
     n_dropped: dict[str, int]
     noise: Noise
     derived: dict[str, Any]
-    search: dict[str, int]
+    search: dict[str, Any]
     tried: dict[str, dict[str, int]]
     convention: dict[str, str]
     range: dict[str, list[float]]
@@ -82,7 +96,7 @@ class Fit:
         return replace(self, holdout=report, warnings=[*self.warnings, *warnings])
 
     def predict(self, **point: float) -> Prediction:
-        """The loss at `point`, one keyword a column; tuned columns that are missing are set to their optimum.
+        """The targets at `point`, one keyword a column; tuned columns that are missing are set to their optimum.
 
         Raises InputError for a missing, unknown or non-positive value.
         """
@@ -96,15 +110,11 @@ class Fit:
             positive(name, point[name])
         filled = {**self._tuned_settings(point), **point}
         columns = point_columns(self.law, filled)
-        value = float(self.law.predict(self.theta, columns)[0])
-        log = self.residual == "log"
-        sd = self.uncertainty(lambda theta: log_if(self.law.predict(theta, columns)[..., 0], log))
-        both = math.hypot(sd, self.noise.new_run_sd * self.noise.t / Z975)
+        targets = {name: self._target(j, columns) for j, name in enumerate(self.law.targets)}
         extrapolation = self.extrapolation(filled)
         return Prediction(
-            value=value,
-            interval_mean=around(value, sd, log),
-            interval_new_run=around(value, both, log),
+            **targets[self.law.targets[0]],
+            targets=targets if len(targets) > 1 else {},
             extrapolation=extrapolation,
             warnings=[
                 f"{name} lies a factor {factor:.3g} outside the fitted data"
@@ -113,6 +123,20 @@ class Fit:
             ],
             point={name: float(filled[name]) for name in self.law.columns},
         )
+
+    def _target(self, j: int, columns: Columns) -> dict[str, Any]:
+        """Value and intervals of the j-th target at one point."""
+        value = float(self.law.predict(self.theta, columns)[j])
+        log = self.residual == "log"
+        sd = self.uncertainty(lambda theta: log_if(self.law.predict(theta, columns)[..., j], log))
+        both = math.hypot(sd, self.new_run_sd(j))
+        return {"value": value, "interval_mean": around(value, sd, log), "interval_new_run": around(value, both, log)}
+
+    def new_run_sd(self, j: int = 0) -> float:
+        """Scatter of one more run in the j-th target, in the residual's units, scaled so that 1.96 of it reach the
+        95 % bounds."""
+        scatter = self.noise.new_run_sd if j == 0 else float(np.sqrt(self.effects.new_run[j]))
+        return scatter * self.noise.new_run_t / Z975
 
     def extrapolation(self, point: Mapping[str, float]) -> dict[str, float]:
         """Per column, and for tokens_per_param: the factor outside the fitted range, 1 inside."""
@@ -143,14 +167,24 @@ class Fit:
         }
 
     def uncertainty(self, quantity: Callable[[NDArray[Any]], NDArray[Any]]) -> float:
-        """Standard deviation of a quantity, scaled so that 1.96 of it reach the 95 % bounds.
+        """Standard deviation of a quantity, theta (..., p) to (...,), scaled so that 1.96 of it reach the 95 % bounds.
 
-        `quantity` maps theta (..., p) to (...,), analytically. The wider of the bootstrap, corrected for few
-        groups, and of the delta method under random effects; NaN without draws.
+        The quantity is analytic. NaN where the data leaves it undetermined.
         """
-        gradient = self.law.gradient(self.theta, quantity)
-        sd = float(scaled_sd(quantity(self.draws), gradient @ self.covariance @ gradient, self.noise))
-        return sd if math.isfinite(sd) else math.nan
+        return float(self.uncertainties(quantity))
+
+    def uncertainties(self, quantity: Callable[[NDArray[Any]], NDArray[Any]]) -> NDArray[Any]:
+        """`uncertainty` of quantities, (...).
+
+        `quantity` maps theta (k, p) to (k, ...), analytically. NaN where the data leaves a quantity undetermined.
+        """
+        if self.interval_method == "bootstrap":
+            sd = scaled_sd(quantity(self.draws), self.noise)
+        else:
+            gradient = self.law.gradient(self.theta, quantity)
+            flat = gradient.reshape(self.theta.size, -1)
+            sd = (self.effects.reach(flat) / Z975).reshape(gradient.shape[1:])
+        return np.where(np.isfinite(sd), sd, np.nan)
 
     def plateau(self, percent: float, **point: float) -> dict[str, list[float]]:
         """Per tuned column, the settings [low, high] that give up at most `percent` of the optimum's loss.
@@ -182,10 +216,15 @@ class Fit:
                 "units": {p.name: p.unit for p in self.law.parameters},
                 "reference": dict(self.law.reference or {}),
                 "paper": self.law.paper,
+                "fixed": self.fixed,
+                "profile_curvature": self.profile_curvature,
+                "interval_method": self.interval_method,
+                "variance_components": self.effects.said(),
                 "objective": self.objective,
                 "objective_is": "sum over rows",
                 "loss": self.loss,
                 "delta": self.delta,
+                "asymmetry": self.asymmetry,
                 "residual": self.residual,
                 "where": self.where,
                 "n_rows": self.n_rows,
@@ -207,7 +246,7 @@ class Fit:
         whole = {
             **self.document(),
             "draws": plain(self.draws.tolist()),
-            "covariance": plain(self.covariance.tolist()),
+            "effects": plain(asdict(self.effects)),
             "rows": plain(self.rows),
         }
         Path(path).write_text(json.dumps(whole, allow_nan=False), encoding="utf-8")
@@ -236,12 +275,16 @@ class Fit:
             "objective",
             "loss",
             "delta",
+            "asymmetry",
             "residual",
             "n_rows",
             "n_censored",
             "n_dropped",
             "derived",
             "search",
+            "fixed",
+            "profile_curvature",
+            "interval_method",
             "tried",
             "convention",
             "range",
@@ -254,7 +297,7 @@ class Fit:
             law=law,
             theta=as_array([saved["params"][name] for name in law.names]),
             draws=as_array(saved["draws"]).reshape(-1, len(law.names)),
-            covariance=as_array(saved["covariance"]),
+            effects=Effects.restored(saved["effects"]),
             standard_error=as_array([saved["standard_error"][name] for name in law.names]),
             lower=as_array([interval[name][0] for name in law.names]),
             upper=as_array([interval[name][1] for name in law.names]),
@@ -264,6 +307,9 @@ class Fit:
 
     def __repr__(self) -> str:
         return self.summary()
+
+    def _repr_html_(self) -> str:
+        return fit_html(self)
 
     def summary(self) -> str:
         """The fit as a table of text."""

@@ -21,17 +21,20 @@ def summarise(fit: Fit) -> str:
         f" (sum {fit.objective:.8g}), {fit.convention['params']} params"
     ]
     for name, value in fit.params.items():
-        said = f"{value:<12.6g} {_bracket(fit.interval[name])}" if fit.identified[name] else "not identified"
+        said = f"{value:<12.6g} {bracket(fit.interval[name])}" if fit.identified[name] else "not identified"
+        said = f"{value:<12.6g} (held)" if name in fit.fixed else said
         lines.append(f"  {name:<{width}}  {said}")
     lines += [f"  at {name} = {value:.4g}" for name, value in (fit.law.reference or {}).items()]
     for name, quantity in fit.derived.items():
-        said = f"{quantity['value']:.4g} {_bracket(quantity['interval'])}"
+        said = f"{quantity['value']:.4g} {bracket(quantity['interval'])}"
         lines.append(f"  {name}  {said if quantity['identified'] else 'not identified'}")
     if fit.law.penalties:
         lines.append(f"  mild penalties: {', '.join(_expectation(*item) for item in fit.law.penalties.items())}")
     scatter = fit.noise.new_run_sd
-    size = f"{100 * scatter:.2g} %" if fit.residual == "log" else f"{scatter:.2g} nats per token"
-    lines.append(f"  one more run scatters by {size}")
+    size = f"{100 * scatter:.2g} %" if fit.residual == "log" else f"{scatter:.2g} {fit.law.target_units[0]}"
+    lines.append(f"  one more run scatters by {size}; {fit.noise.n_groups} independent groups")
+    search = fit.search
+    lines.append(f"  {search['reached_optimum']} of {search['starts']} starts reached the optimum")
     if fit.holdout:
         error = 100 * fit.holdout["mean_relative_error"]
         lines.append(f"  held out: {fit.holdout['n_rows']} rows, mean relative error {error:.3g} %")
@@ -66,7 +69,8 @@ def _expectation(name: str, penalty: Mapping[str, Any]) -> str:
     return f"{name} about {penalty['expected']:.3g} {scale}"
 
 
-def _bracket(interval: Sequence[float | None]) -> str:
+def bracket(interval: Sequence[float | None]) -> str:
+    """An interval in four digits."""
     low, high = interval
     unknown = low is None or high is None or not (math.isfinite(low) and math.isfinite(high))
     return "(no interval)" if unknown else f"[{low:.4g}, {high:.4g}]"

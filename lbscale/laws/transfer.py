@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from lbscale.errors import check
 
@@ -49,7 +48,7 @@ def learning_rate_transfer(table: pd.DataFrame, replicate: str = "init_seed") ->
     allowed = "at least three sweeps over two widths that show their best rate are needed"
     check(len(placed) >= 3 and placed["d_model"].nunique() >= 2, "learning_rate", len(placed), allowed)
     drift, error, dof = _weighted_slope(placed)
-    half = float(stats.t.ppf(0.975, dof)) * error
+    half = _student(dof) * error
     given_up = _given_up(seen, placed, replicate)
     return Transfer(best, drift, (drift - half, drift + half), dof, *_mean_and_interval(given_up))
 
@@ -117,5 +116,12 @@ def _mean_and_interval(values: np.ndarray) -> tuple[float, tuple[float, float]]:
     mean = float(np.mean(values))
     if len(values) < 2:
         return mean, (np.nan, np.nan)
-    half = float(stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values)))
+    half = _student(len(values) - 1) * float(np.std(values, ddof=1) / np.sqrt(len(values)))
     return mean, (mean - half, mean + half)
+
+
+def _student(dof: int) -> float:
+    """The 97.5 % quantile of Student's t."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(dof, 0.975))

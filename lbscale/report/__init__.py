@@ -1,8 +1,9 @@
 """From results and laws to what a person reads: the verdict, the figures, the page."""
 
 from lbscale.report import figures
+from lbscale.report.law_figure import law_figure
 from lbscale.report.verdict import verdict
 from lbscale.report.verdict_text import verdict_text
 from lbscale.report.write import write_report
 
-__all__ = ["figures", "verdict", "verdict_text", "write_report"]
+__all__ = ["figures", "law_figure", "verdict", "verdict_text", "write_report"]

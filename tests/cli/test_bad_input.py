@@ -11,6 +11,8 @@ import pytest
 
 Command = Callable[..., Any]
 FIT = ("fit", "table.csv", "--law", "chinchilla")
+NUMBERS = ("fit", "numbers.csv", "--law", "chinchilla")
+COMPARE = ("compare", "numbers.csv", "--laws")
 
 
 @pytest.fixture
@@ -53,7 +55,7 @@ def listing(folder: Path) -> dict[str, bytes]:
     ("words", "named"),
     [
         ((), ["COMMAND"]),
-        (("paln", "mine.py"), ["command: 'paln'", "did you mean 'plan'?", "allowed: fit, list"]),
+        (("paln", "mine.py"), ["command: 'paln'", "did you mean 'plan'?", "allowed: compare, fit"]),
         (("list", "--jsn"), ["--jsn"]),
         (("plan",), ["study"]),
         (("plan", "tuor"), ["study: 'tuor'", "did you mean 'tour'?"]),
@@ -109,6 +111,22 @@ def listing(folder: Path) -> dict[str, bytes]:
             ("fit", "numbers.csv", "--law", "chinchilla", "--out", "no/fit.json"),
             ["out: 'no/fit.json'", "a folder that exists"],
         ),
+        ((*FIT, "--group", "sise"), ["nearest: ", "--map"]),
+        ((*NUMBERS, "--group", "lost"), ["'lost'", "nearest: loss"]),
+        ((*NUMBERS, "--fix", "E"), ["--fix", "'E'", "NAME=VALUE"]),
+        ((*NUMBERS, "--fix", "epsilon=1"), ["epsilon"]),
+        ((*NUMBERS, "--fix", "E=1", "E=2"), ["fix: 'E'", "once"]),
+        ((*NUMBERS, "--interval", "exact"), ["--interval", "'exact'", "'profile'"]),
+        ((*NUMBERS, "--figure", "law.xyz"), ["figure: 'law.xyz'", ".png"]),
+        ((*NUMBERS, "--figure", "no/law.png"), ["figure: 'no/law.png'", "a folder that exists"]),
+        ((*COMPARE, ","), ["laws: []", "at least one law"]),
+        ((*COMPARE, "chinchila"), ["law: 'chinchila'", "did you mean 'chinchilla'?"]),
+        ((*COMPARE, "joint", "--holdout", "n_tokens > 5e8"), ["laws: ['joint']", "learning_rate"]),
+        ((*COMPARE, "chinchilla"), ["windows: 'size'", "needs more than 3 sizes; the table has 2"]),
+        ((*COMPARE, "chinchilla", "--windows", "sizes"), ["--windows", "'sizes'", "'leave-one-size-out'"]),
+        ((*COMPARE, "chinchilla", "--windows", "compute", "--flops", "exact"), ["flops: 'exact'", "train_flops"]),
+        ((*COMPARE, "chinchilla", "--holdout", "n_params > 1e9"), ["holdout: 'n_params > 1e9'", "some rows"]),
+        (("compare", "missing.csv", "--laws", "chinchilla"), ["table: 'missing.csv'", "CSV or parquet"]),
         (("recommend", "--flops", "lots", "--from", "other.json"), ["--flops", "'lots'", "a finite number"]),
         (("recommend", "--flops", "1e20", "--from", "missing.json"), ["fit: 'missing.json'", "JSON file"]),
     ],

@@ -67,13 +67,63 @@ def test_fit_takes_a_tables_own_names_after_one_flag(lbscale: Command, table: Pa
 def test_fit_is_the_same_for_the_same_seed(lbscale: Command, table: Path) -> None:
     first, same, other = (fit(lbscale, table, "--seed", seed) for seed in "112")
     assert first == same
-    assert first["params"] == other["params"] and first["interval"] != other["interval"]
+    assert first["params"] == other["params"] and first["standard_error"] != other["standard_error"]
 
 
 def test_fit_without_json_is_for_a_reader(lbscale: Command, table: Path) -> None:
     outcome = lbscale("fit", str(table), "--law", "chinchilla", "--bootstrap", "50")
     assert outcome.code == 0 and outcome.err == ""
     assert all(name in outcome.out for name in ("chinchilla", *TRUTH))
+
+
+def test_fit_takes_options_of_the_engine(lbscale: Command, table: Path) -> None:
+    wide, plain = fit(lbscale, table, "--group", "n_params"), fit(lbscale, table)
+    assert wide["params"] == plain["params"] and wide["interval"] != plain["interval"]
+    assert fit(lbscale, table, "--interval", "bootstrap")["interval"] != plain["interval"]
+    fixed = fit(lbscale, table, "--fix", "E=1.7")["params"]
+    assert fixed["E"] == 1.7 and fixed["alpha"] != plain["params"]["alpha"]
+
+
+def test_fit_draws_the_law(lbscale: Command, table: Path) -> None:
+    fit(lbscale, table, "--holdout", "n_params > 1e9", "--figure", "law.png")
+    assert Path("law.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_fit_shows_exponents_under_both_counts(lbscale: Command, table: Path) -> None:
+    frame = pd.read_csv(table)
+    both = table.with_name("both.csv")
+    frame.assign(n_params_total=frame.n_params + 1e6, params_convention="non_embedding").to_csv(both, index=False)
+    shown = fit(lbscale, both)["by_convention"]
+    assert shown["non_embedding"]["alpha"]["value"] == fit(lbscale, table)["params"]["alpha"]
+    assert shown["total"]["alpha"]["value"] > shown["non_embedding"]["alpha"]["value"]
+    words = lbscale("fit", str(both), "--law", "chinchilla").out
+    assert "by total params: alpha" in words and "by non_embedding params: alpha" in words
+    assert "by_convention" not in fit(lbscale, table)
+
+
+def test_compare_ranks_laws_by_held_out_error(lbscale: Command, table: Path) -> None:
+    words = ("compare", str(table), "--laws", "joint,chinchilla", "--holdout", "n_params > 1e9", "--bootstrap", "20")
+    document = lbscale(*words, "--json").json
+    [law] = document["laws"]
+    assert (law["law"], law["rank"]) == ("chinchilla", 1)
+    alone = fit(lbscale, table, "--holdout", "n_params > 1e9", "--bootstrap", "20")
+    assert law.keys() >= alone.keys()
+    assert law["holdout"]["mean_relative_error"] == alone["holdout"]["mean_relative_error"]
+    assert [item["law"] for item in document["unranked"]] == ["joint"]
+    assert document["nested"]["chosen"] == {"chinchilla": 1}
+    text = lbscale(*words).out
+    assert "n_params > 1e9" in text and "not ranked: joint" in text
+
+
+@pytest.mark.parametrize("kind", ["size", "leave-one-size-out", "compute"])
+def test_compare_takes_windows(lbscale: Command, table: Path, kind: str) -> None:
+    words = ("compare", str(table), "--laws", "chinchilla", "--windows", kind, "--bootstrap", "0", "--json")
+    document = lbscale(*words).json
+    assert document["held_out"]["windows"] == kind and document["held_out"]["query"] is None
+    assert sum(window["n_held"] for window in document["windows"]) == document["laws"][0]["holdout"]["n_rows"] + (
+        1 if kind == "leave-one-size-out" else 0  # the run that was stopped, of the smallest size
+    )
+    assert document["held_out"]["flops"] == ("6ND" if kind == "compute" else None)
 
 
 @pytest.fixture

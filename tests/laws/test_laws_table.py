@@ -11,9 +11,9 @@ from laws_tables import TARGET, star_table, surface_table
 
 from lbscale import laws
 from lbscale.errors import InputError
+from lbscale.laws.bootstrap import bootstrap_weights
 from lbscale.laws.identify import tried_grid
 from lbscale.laws.table import prepare
-from lbscale.laws.uncertainty import bootstrap_weights
 
 
 @pytest.mark.parametrize(("separator", "encoding"), [(",", "utf-8"), (";", "utf-8-sig"), ("\t", "utf-8-sig")])

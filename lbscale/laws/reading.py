@@ -1,0 +1,110 @@
+"""Read a run table from a file as people write them, and select rows of it."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import re
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from numpy.typing import NDArray
+
+from lbscale.errors import InputError, check
+from lbscale.laws.conventions import how_to_convert, in_tokens
+
+DECIMAL_COMMA = re.compile(r"\s*[+-]?\d+,\d+([eE][+-]?\d+)?\s*")
+SEPARATORS = ",;\t"
+
+
+def read_table(source: str | Path | pd.DataFrame, rename: Mapping[str, str] | None = None) -> pd.DataFrame:
+    """The run table as a new frame, with `rename` {name that laws use: column of the table} applied.
+
+    Reads CSV (comma, semicolon or tab; with or without a byte-order mark; decimal commas where no comma separates) and
+    parquet. Counts of sequences become tokens where the table has `seq_len` (`conventions.in_tokens`). Raises
+    InputError for a file that is missing or unreadable, for two columns of one name, and for a column to rename that
+    is not there.
+    """
+    if isinstance(source, pd.DataFrame):
+        frame = source.copy()
+    else:
+        path = Path(source)
+        check(path.is_file(), "table", str(source), "the path of a CSV or parquet file")
+        try:
+            frame = pd.read_parquet(path) if path.suffix in (".parquet", ".pq") else _read_csv(path)
+        except InputError:
+            raise
+        except (ValueError, OSError, csv.Error, pd.errors.ParserError, pd.errors.ParserWarning) as error:
+            said = " ".join(str(error).split())
+            raise InputError("table", str(source), f"a readable CSV or parquet file ({said})") from error
+    frame.columns = [str(column).strip() for column in frame.columns]
+    _check_names(list(frame.columns))
+    for name, column in (rename or {}).items():
+        check_column(frame, column)
+        frame[name] = frame[column]
+    return in_tokens(frame)
+
+
+def select(frame: pd.DataFrame, where: str | None, field: str = "where") -> pd.Series:
+    """Which rows satisfy the pandas query `where`, as a Series of bool; raises InputError for a bad query."""
+    if where is None:
+        return pd.Series(True, index=frame.index)
+    try:
+        mask = frame.eval(where)
+    except Exception as error:  # pandas raises whatever its parser or the columns' types raise
+        said = " ".join(str(error).split())
+        near = _near(frame, said.split("'")[1]) if "is not defined" in said else ""
+        allowed = f"a pandas query over the table's columns ({said}){'; ' + near if near else ''}"
+        raise InputError(field, where, allowed) from error
+    if not (isinstance(mask, pd.Series) and mask.dtype == bool):
+        raise InputError(field, where, "a query that is true or false for each row")
+    return mask
+
+
+def check_column(frame: pd.DataFrame, name: str) -> None:
+    """Raise InputError, with the nearest names or how to convert what the table has, unless `name` is a column."""
+    if name not in frame:
+        hint = how_to_convert(frame, name) or f"{_near(frame, name)} (rename with --map)"
+        raise InputError("table", name, f"the table has no such column; {hint}")
+
+
+def as_numbers(frame: pd.DataFrame, name: str) -> NDArray[Any]:
+    """The column as floats (n,); what is no number becomes NaN."""
+    return pd.to_numeric(frame[name], errors="coerce").to_numpy(float)
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        header = file.readline()
+    check(bool(header.strip()), "table", str(path), "a CSV file whose first line names the columns")
+    separator = max(SEPARATORS, key=header.count)
+    _check_names([name.strip() for name in next(csv.reader([header], delimiter=separator))])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)  # of lines longer than the header, which it would cut
+        frame = pd.read_csv(path, sep=separator, encoding="utf-8-sig", skipinitialspace=True, index_col=False)
+    return frame if separator == "," else frame.apply(_with_decimal_points)
+
+
+def _with_decimal_points(column: pd.Series) -> pd.Series:
+    """The column as numbers if every value in it is one with a decimal comma or none; else as it is."""
+    if pd.api.types.is_numeric_dtype(column):
+        return column
+    text = column.dropna().astype(str)
+    commas = text.map(lambda value: bool(DECIMAL_COMMA.fullmatch(value)))
+    if not commas.any():
+        return column
+    pointed = pd.to_numeric(text.where(~commas, text.str.replace(",", ".", regex=False)), errors="coerce")
+    return pointed.reindex(column.index) if pointed.notna().all() else column
+
+
+def _check_names(names: list[str]) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    check(not twice, "table", twice, "each column needs a name of its own")
+
+
+def _near(frame: pd.DataFrame, name: str) -> str:
+    near = difflib.get_close_matches(name, map(str, frame.columns), n=3, cutoff=0.4)
+    return f"nearest: {', '.join(near)}" if near else f"the table has: {', '.join(map(str, frame.columns))}"

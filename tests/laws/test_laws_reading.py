@@ -1,0 +1,111 @@
+"""Tables that people bring: each is read as meant, or refused in one line; no row is lost without a count."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from laws_tables import surface_table
+
+from lbscale import laws
+from lbscale.errors import InputError
+
+HEADER = ("n_params", "n_tokens", "loss")
+CELLS = st.sampled_from(
+    ["1e6", "3e6", "1e7", "1e8", "3.1", "2,5", "0", "-1", "nan", "inf", "", "big", '"', "1e400", "True", "é", "\t"]
+)
+ROWS = st.lists(st.lists(CELLS, min_size=1, max_size=5), max_size=6)
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    """A file that each example writes anew."""
+    return tmp_path_factory.mktemp("tables") / "table.csv"
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    header=st.sampled_from([HEADER, HEADER[:2], (*HEADER, "loss"), (*HEADER, "status"), (*HEADER, "annealed"), ()]),
+    rows=ROWS,
+    separator=st.sampled_from(",;\t"),
+    start=st.sampled_from([b"", b"\xef\xbb\xbf", b"\xff", b"\n"]),
+)
+def test_any_file_is_answered_or_refused_in_one_line(path, header, rows, separator, start):
+    text = "\n".join(separator.join(row) for row in [list(header), *rows])
+    path.write_bytes(start + text.encode())
+    try:
+        frame = laws.read_table(path)
+        fit = laws.fit(frame, "chinchilla", bootstrap=2)
+    except InputError as error:
+        assert "\n" not in str(error)
+        return
+    assert fit.n_rows + fit.n_censored + sum(fit.n_dropped.values()) == len(frame)
+    json.dumps(fit.document(), allow_nan=False)
+
+
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_decimal_commas_are_numbers_where_no_comma_separates(tmp_path, rng, separator):
+    table = surface_table(rng, 10).round({"n_params": 0, "n_tokens": 0})
+    table.to_csv(tmp_path / "runs.csv", sep=separator, decimal=",", index=False, encoding="utf-8-sig")
+    read = laws.read_table(tmp_path / "runs.csv")
+    np.testing.assert_allclose(read[list(HEADER)], table)
+
+
+def test_a_column_of_words_with_commas_stays_words(tmp_path):
+    (tmp_path / "runs.csv").write_text("n_params;note\n1;1,5\n2;large, warm\n")
+    assert laws.read_table(tmp_path / "runs.csv").note.tolist() == ["1,5", "large, warm"]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "first line names the columns"),
+        ("\n\n", "first line names the columns"),
+        ("n_params,n_tokens,loss\n", "the table is empty"),
+        ("n_params,n_tokens,n_params\n1,2,3\n", "name of its own"),
+        ("n_params;n_tokens;loss;loss\n1;2;3;3\n", "name of its own"),
+        ("n_params,n_tokens,los\n1,2,3\n", "nearest: los .rename with --map"),
+        ("n_params,n_tokens,loss\na,b,c\n", "use none"),
+        ("n_params,n_tokens,loss\n1,2,3\n1,2,3,4,5\n", "readable CSV"),
+    ],
+)
+def test_a_file_that_says_nothing_is_refused(tmp_path, content, said):
+    (tmp_path / "runs.csv").write_text(content)
+    with pytest.raises(InputError, match=said) as raised:
+        laws.fit(tmp_path / "runs.csv", "chinchilla")
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["runs.parquet", "runs.csv"])
+def test_bytes_that_are_no_table_are_refused(tmp_path, name):
+    (tmp_path / name).write_bytes(bytes(range(256)))
+    with pytest.raises(InputError, match="readable CSV or parquet") as raised:
+        laws.read_table(tmp_path / name)
+    assert "\n" not in str(raised.value)
+
+
+def test_two_columns_of_one_name_in_a_frame_are_refused(rng):
+    table = surface_table(rng)
+    with pytest.raises(InputError, match="name of its own"):
+        laws.read_table(pd.concat([table, table.loss], axis=1))
+
+
+def test_a_typo_in_a_query_names_the_nearest_column(rng):
+    with pytest.raises(InputError, match="nearest: n_params"):
+        laws.fit(surface_table(rng), "chinchilla", where="n_parms > 1e9")
+
+
+def test_a_query_may_name_a_renamed_column_either_way(rng):
+    table = surface_table(rng).rename(columns={"n_params": "N"})
+    for where in ("N > 1e9", "n_params > 1e9"):
+        assert laws.fit(table, "chinchilla", map={"n_params": "N"}, where=where, bootstrap=0).n_rows < len(table)
+
+
+def test_a_hundred_thousand_rows_are_fitted(rng):
+    fit = laws.fit(surface_table(rng, 100_000), "chinchilla", bootstrap=0)
+    assert fit.n_rows == 100_000
+    assert fit.params["alpha"] == pytest.approx(0.35, abs=0.01)
