@@ -6,15 +6,11 @@ compiled program; they take turns, and medians are reported with their spread.
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import platform
 import time
-from typing import Any
 
 import jax
 import numpy as np
+from measuring import Row, bar, interleaved, machine, note, parser, show, summary
 
 from lbscale import data, sweep
 from lbscale.count import count_params, decoder_of_size, training_flops_per_token
@@ -27,18 +23,19 @@ from lbscale.train import LanePrograms
 from lbscale.train.lanes import rows_on_device
 
 SIZES = (14e3, 83e3, 200e3)
-BATCH_SIZE_TOKENS = 256
 
 
 class Setting:
     """A program with every lane seated, and the function that advances it."""
 
-    def __init__(self, model: Decoder, layout: Layout, n_steps: int) -> None:
-        base = {"model": model, "data": corpus_spec(seq_len=64), "optimizer": AdamW(), "schedule": Constant()}
+    def __init__(
+        self, model: Decoder, layout: Layout, n_steps: int, *, seq_len: int = 64, batch_size_tokens: int = 256
+    ) -> None:
+        base = {"model": model, "data": corpus_spec(seq_len=seq_len), "optimizer": AdamW(), "schedule": Constant()}
         n_lanes = layout.lane * layout.group_size
         rates = [1e-3 * (1 + i / n_lanes) for i in range(n_lanes)]
         tokens = [n_steps * layout.micro_batch_tokens]
-        runs = sweep.product(base, n_tokens=tokens, batch_size_tokens=[BATCH_SIZE_TOKENS], learning_rate=rates)
+        runs = sweep.product(base, n_tokens=tokens, batch_size_tokens=[batch_size_tokens], learning_rate=rates)
         program = make_plan(runs, layout).cohorts[0].program
         groups = [Group(tuple(runs[i :: layout.lane])) for i in range(layout.lane)]
         slots: list[Slot | None] = [Slot.of(group, program.micro_batch_tokens) for group in groups]
@@ -51,7 +48,6 @@ class Setting:
         self.states = self.lanes.restart(self.lanes.empty(), seeds, np.ones(layout.lane, bool))
         self.layout, self.n_steps = layout, n_steps
         self.n_tokens = n_steps * program.micro_batch_tokens * n_lanes
-        self.seconds: list[float] = []
         self.advance()
 
     def advance(self) -> float:
@@ -63,18 +59,17 @@ class Setting:
         return time.perf_counter() - began
 
 
-def measure(size: float, group_sizes: list[int], repeats: int, n_steps: int) -> list[dict[str, Any]]:
+def measure(size: float, group_sizes: list[int], repeats: int, n_steps: int) -> list[Row]:
     """A row a setting: one device with one lane first, then all devices with each group size."""
-    model, machine = decoder_of_size(size), machine_layout()
-    layouts = [(1, 1), *((machine.lane, group) for group in group_sizes)]
+    model, here = decoder_of_size(size), machine_layout()
+    layouts = [(1, 1), *((here.lane, group) for group in group_sizes)]
     settings = [
-        Setting(model, Layout(lane, machine.micro_batch_tokens, group, chunk_steps=n_steps), n_steps)
+        Setting(model, Layout(lane, here.micro_batch_tokens, group, chunk_steps=n_steps), n_steps)
         for lane, group in dict.fromkeys(layouts)
     ]
-    for _ in range(repeats):
-        for setting in settings:
-            setting.seconds.append(setting.advance())
-    speeds = [setting.n_tokens / np.array(setting.seconds) for setting in settings]
+    note(f"{count_params(model).non_embedding:,} params: {len(settings)} settings")
+    taken = interleaved([setting.advance for setting in settings], repeats)
+    speeds = [setting.n_tokens / seconds for setting, seconds in zip(settings, taken, strict=True)]
     flops = training_flops_per_token(model, 64)
     return [
         {
@@ -82,8 +77,7 @@ def measure(size: float, group_sizes: list[int], repeats: int, n_steps: int) -> 
             "d_model": model.d_model,
             "devices": setting.layout.lane,
             "lanes_per_group": setting.layout.group_size,
-            "tokens_per_second": float(np.median(speed)),
-            "spread": [float(speed.min()), float(speed.max())],
+            **summary(speed, "tokens_per_second"),
             "gflops_per_second": float(np.median(speed)) * flops / 1e9,
             "ratio_to_one_lane": float(np.median(speed) / np.median(speeds[0])),
         }
@@ -91,35 +85,29 @@ def measure(size: float, group_sizes: list[int], repeats: int, n_steps: int) -> 
     ]
 
 
+def line(row: Row) -> str:
+    """A row as text."""
+    low, high = row["spread"]
+    return (
+        f"{row['n_params']:>9,} params, {row['devices']} devices x {row['lanes_per_group']} lanes: "
+        f"{row['tokens_per_second']:>10,.0f} tokens/s ({low:,.0f} to {high:,.0f}), "
+        f"{row['gflops_per_second']:.0f} GFLOP/s, {row['ratio_to_one_lane']:.2f}x one lane"
+    )
+
+
 def main() -> None:
     """Measure, and print a table or one JSON document."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--quick", action="store_true", help="one size, fewer repeats: under a minute")
-    parser.add_argument("--group-sizes", type=int, nargs="+", default=[1, 2, 4])
-    options = parser.parse_args()
+    options_parser = parser(__doc__, "one size, fewer repeats")
+    options_parser.add_argument("--group-sizes", type=int, nargs="+", default=[1, 2, 4])
+    options = options_parser.parse_args()
     one_device_per_core()
     sizes, repeats, n_steps = (SIZES[:1], 3, 128) if options.quick else (SIZES, 7, 256)
     rows = [row for size in sizes for row in measure(size, options.group_sizes, repeats, n_steps)]
-    device = jax.devices()[0].device_kind
-    machine = {"device": device, "cores": os.cpu_count(), "system": platform.platform(), "jax": jax.__version__}
     best = min(max(r["ratio_to_one_lane"] for r in rows if r["d_model"] == d) for d in {r["d_model"] for r in rows})
-    bar = 1.5 if jax.default_backend() == "cpu" else 20.0
-    bars = [
-        {"name": "lanes over one lane, at the size that gains least", "value": best, "bar": bar, "met": best >= bar}
-    ]
-    if options.json:
-        print(json.dumps({"machine": machine, "rows": rows, "bars": bars}, indent=1))
-        return
-    for row in rows:
-        low, high = row["spread"]
-        print(
-            f"{row['n_params']:>9,} params, {row['devices']} devices x {row['lanes_per_group']} lanes: "
-            f"{row['tokens_per_second']:>10,.0f} tokens/s ({low:,.0f} to {high:,.0f}), "
-            f"{row['gflops_per_second']:.0f} GFLOP/s, {row['ratio_to_one_lane']:.2f}x one lane"
-        )
-    for item in bars:
-        print(f"{item['name']}: {item['value']:.2f}, bar {item['bar']}, {'met' if item['met'] else 'not met'}")
+    at_least = 1.5 if jax.default_backend() == "cpu" else 20.0
+    bars = [bar("lanes over one lane, at the size that gains least", best, at_least)]
+    facts = machine(peer=f"lbscale, one lane on one device (jax {jax.__version__})")
+    show(facts, rows, bars, line, options.json)
 
 
 if __name__ == "__main__":
