@@ -16,14 +16,14 @@ from typing import Any
 import pandas as pd
 
 from lbscale import laws
-from lbscale.count import count_params
-from lbscale.data import check_vocabulary
+from lbscale.count import ProgramMemory, count_params, program_memory
+from lbscale.data import check_vocabulary, load
 from lbscale.errors import InputError, check
 from lbscale.execute import Progress, execute
 from lbscale.model import check_model
 from lbscale.parallel import machine_layout, one_device_per_core
-from lbscale.plan import Layout, Plan, make_plan, run_flops
-from lbscale.spec import Run, from_json, run_key, to_json
+from lbscale.plan import Layout, Plan, Program, make_plan, run_flops
+from lbscale.spec import Decoder, Run, from_json, run_key, to_json
 from lbscale.store import Store, curves_table, results_table
 from lbscale.study import Study, load_study
 
@@ -50,15 +50,17 @@ def run(
     results: str | Path = "results",
     watch: Watch | None = None,
     mesh: Mapping[str, int] | None = None,
+    remat: str = "none",
 ) -> Conducted:
     """Carry out a study, by value, name or path, into `<results>/<study>`; what is there is not trained again.
 
-    `mesh` spreads runs over devices: sizes of the axes data, fsdp and tensor; lanes take the rest.
+    `mesh` spreads runs over devices: sizes of the axes data, fsdp and tensor; lanes take the rest. `remat` (none, dots
+    or full) says what a layer computes again in its backward pass. Neither changes a run's key.
     """
     if isinstance(study, str):
         study = load_study(study)
     one_device_per_core()
-    layout = machine_layout(mesh)
+    layout = machine_layout(mesh, remat)
     store = Store(Path(results) / study.name)
     train(study.runs, layout, store, watch)
     first = recall(study, results)
@@ -94,9 +96,21 @@ def checked_plan(runs: Sequence[Run], layout: Layout, store: Store) -> Plan:
     """What is still to train; raises InputError for a model that could not be, before the first is."""
     plan = make_plan(runs, layout, done=store.keys())
     for model, data in {(cohort.program.model, cohort.program.data): None for cohort in plan.cohorts}:
-        check_model(model, data.seq_len)
+        check_model(model, data.seq_len, layout.remat)
         check_vocabulary(data, model.vocab_size)
     return plan
+
+
+def expected_memory(program: Program, layout: Layout) -> ProgramMemory | None:
+    """What a training program needs on each device; None where that is not known: of a Flax model, of a run that is
+    spread over devices, of a corpus whose text is not here."""
+    if not isinstance(program.model, Decoder) or layout.shards_runs:
+        return None
+    try:
+        n_rows = len(load(program.data).train)
+    except InputError:
+        return None
+    return program_memory(program, layout, n_rows)
 
 
 def train(runs: Sequence[Run], layout: Layout, store: Store, watch: Watch | None = None) -> None:

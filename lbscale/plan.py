@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from lbscale.clock import trained_tokens
 from lbscale.count import count_params, training_flops
+from lbscale.errors import check_choice
 from lbscale.spec import Batch, Corpus, Model, Optimizer, Run, run_key
 from lbscale.spec.coerce import as_int
 
@@ -20,6 +21,7 @@ UpdateRule = tuple[str, tuple[tuple[str, bool], ...]]
 PartitionRules = tuple[tuple[str, tuple[str | None, ...]], ...]
 
 
+REMAT_POLICIES = ("none", "dots", "full")
 LARGE_MODEL_PARAMS = 150_000  # from here on a layout's larger micro-batch is used
 
 
@@ -29,8 +31,9 @@ class Layout:
 
     The mesh has `lane` x `data` x `fsdp` x `tensor` devices: lanes are dealt to `lane`, rows of a micro-batch to `data`
     and `fsdp`, parameters to `fsdp` and `tensor` as `partition_rules` say (None: the decoder's own). Models of at least
-    `LARGE_MODEL_PARAMS` take `large_micro_batch_tokens`, where it is given. A layout is part of no run: it changes how
-    fast numbers appear, and them only by rounding.
+    `LARGE_MODEL_PARAMS` take `large_micro_batch_tokens`, where it is given. `remat` says what a layer keeps for its
+    backward pass: all that is read there (none), products with weights (dots), or its input alone (full); the rest is
+    computed again. A layout is part of no run: it changes how fast numbers appear, and them only by rounding.
     """
 
     lane: int
@@ -42,12 +45,14 @@ class Layout:
     tensor: int = 1
     partition_rules: PartitionRules | None = None
     large_micro_batch_tokens: int | None = None
+    remat: str = "none"
 
     def __post_init__(self) -> None:
         for name in ("lane", "micro_batch_tokens", "group_size", "chunk_steps", "data", "fsdp", "tensor"):
             as_int(self, name, lowest=1)
         if self.large_micro_batch_tokens is not None:
             as_int(self, "large_micro_batch_tokens", lowest=1)
+        check_choice("remat", self.remat, REMAT_POLICIES)
 
     def micro_batch_target(self, model: Model) -> int:
         """The micro-batch that the machine likes for a model, in tokens."""

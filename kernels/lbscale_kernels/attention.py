@@ -1,7 +1,7 @@
 """Causal attention within documents, by static row blocks: the XLA path, which is fast on a CPU.
 
 As in FlashAttention-2 (Dao 2023, arXiv 2307.08691), a block of queries sees the keys up to its own end and no further,
-and the backward pass computes the weights again from their log-sum-exp, so that no T x T array outlives its block.
+and the backward pass computes the weights again from their log-sum-exp: no T x T array need outlive its block.
 
 Shapes: B rows, T query positions, S key positions, G key-value heads, R query heads to each of them, K head width.
 """

@@ -10,6 +10,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
+
+PRODUCT = "product"  # the name under which a remat policy finds what `linear` returns
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -27,7 +30,7 @@ def _contract(a: jax.Array, b: jax.Array, over_a: tuple[int, ...], over_b: tuple
 
 
 def _forward(x_BTD: jax.Array, weight_DF: jax.Array, dtype: Any) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    return linear(x_BTD, weight_DF, dtype), (x_BTD, weight_DF)
+    return checkpoint_name(linear(x_BTD, weight_DF, dtype), PRODUCT), (x_BTD, weight_DF)
 
 
 def _backward(dtype: Any, saved: tuple[jax.Array, jax.Array], dy_BTF: jax.Array) -> tuple[jax.Array, jax.Array]:

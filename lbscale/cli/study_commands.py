@@ -6,6 +6,7 @@ import argparse
 import ast
 import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -30,19 +31,21 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     tour.set_defaults(study="tour")
     tour.add_argument("--results", default="results", type=Path, metavar="DIR", help="default: ./results")
-    _add_mesh(tour)
+    _add_layout(tour)
     command("list", _list, "list the experiments that can be named", study=False)
-    _add_mesh(command("plan", _plan, "show what a study would train, and what it would cost"))
-    _add_mesh(command("run", _run, "train a study, fit its laws, write its table, laws, figures and page"))
+    _add_layout(command("plan", _plan, "show what a study would train, and what it would cost"))
+    _add_layout(command("run", _run, "train a study, fit its laws, write its table, laws, figures and page"))
     command("status", _status, "show how far a study is")
     results = command("results", _results, "print a study's run table")
     results.add_argument("--csv", action="store_true", help="print CSV")
     command("report", _report, "write a study's page and figures again from its recorded runs")
 
 
-def _add_mesh(parser: argparse.ArgumentParser) -> None:
+def _add_layout(parser: argparse.ArgumentParser) -> None:
     text = "spread each run over devices: data=, fsdp=, tensor=; lanes take the rest"
     parser.add_argument("--mesh", nargs="+", type=whole_pair, metavar="AXIS=SIZE", help=text)
+    text = "what a layer computes again in its backward pass, to save memory: none (default), dots, full"
+    parser.add_argument("--remat", default="none", metavar="NAME", help=text)
 
 
 def _list(options: argparse.Namespace) -> None:
@@ -85,7 +88,7 @@ def _plan(options: argparse.Namespace) -> None:
 
     study, store = _open(options)
     one_device_per_core()
-    layout = machine_layout(as_mapping("mesh", options.mesh))
+    layout = machine_layout(as_mapping("mesh", options.mesh), options.remat)
     plan = checked_plan(study.runs, layout, store)
     if options.json:
         print_json(plan_document(study.name, plan, layout))
@@ -96,7 +99,7 @@ def _plan(options: argparse.Namespace) -> None:
 def _run(options: argparse.Namespace) -> None:
     from lbscale.cli.progress import ProgressDisplay
     from lbscale.conduct import run
-    from lbscale.parallel import keep_compilations
+    from lbscale.parallel import counted_compilations, keep_compilations
     from lbscale.report import verdict_text, write_report
     from lbscale.store import Store
     from lbscale.study import load_study
@@ -105,12 +108,14 @@ def _run(options: argparse.Namespace) -> None:
     keep_compilations()
     _check_writable(options.results)
     _warn_of_drift(study, Store(options.results / study.name))
-    with ProgressDisplay() as display:
-        conducted = run(study, options.results, watch=display, mesh=as_mapping("mesh", options.mesh))
+    with ProgressDisplay() as display, counted_compilations() as compilations:
+        mesh = as_mapping("mesh", options.mesh)
+        conducted = run(study, options.results, watch=display, mesh=mesh, remat=options.remat)
+    print(f"programs: {compilations}", file=sys.stderr)
     folder = options.results / study.name
     verdict = write_report(conducted, folder)
     if options.json:
-        print_json(verdict)
+        print_json({**verdict, "compilations": asdict(compilations)})
     else:
         print(verdict_text(conducted, verdict))
         print(f"\nThe page: {folder / 'index.html'}; the table: {folder / 'table.csv'}; the laws: {folder / 'laws'}/")

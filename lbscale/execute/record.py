@@ -31,6 +31,7 @@ def machine_record(layout: Layout, micro_batch_tokens: int) -> dict[str, Any]:
         "n_devices": layout.n_devices,
         "group_size": layout.group_size,
         "micro_batch_tokens": micro_batch_tokens,
+        "remat": layout.remat,
         "jax": jax.__version__,
         "host": platform.node(),
         "cores": os.cpu_count(),

@@ -17,9 +17,15 @@ from lbscale.model.mup import logit_multiplier, score_multiplier
 from lbscale.model.parameters import parameter_table
 from lbscale.model.placement import ANYWHERE, Placement
 from lbscale.spec import Decoder
-from lbscale_kernels import linear, packed_attention, packed_cross_entropy
+from lbscale_kernels import PRODUCT, linear, packed_attention, packed_cross_entropy
 
 Params = dict[str, Any]
+
+# What of a layer is kept for its backward pass, as plan.Layout names it.
+_POLICIES = {
+    "dots": jax.checkpoint_policies.save_only_these_names(PRODUCT),
+    "full": jax.checkpoint_policies.nothing_saveable,
+}
 
 # Up to here the layers are written out: on a CPU a scan over four layers took 1.5x as long as the same layers unrolled.
 _MAX_UNROLLED_LAYERS = 8
@@ -103,9 +109,16 @@ def _sublayers(
 
 
 def hidden_states(
-    model: Decoder, params: Params, tokens_BT: jax.Array, starts_BT: jax.Array, place: Placement = ANYWHERE
+    model: Decoder,
+    params: Params,
+    tokens_BT: jax.Array,
+    starts_BT: jax.Array,
+    place: Placement = ANYWHERE,
+    *,
+    remat: str = "none",
 ) -> jax.Array:
-    """Final, normalised hidden states, BTD in the compute dtype. `starts_BT` is where each token's document starts."""
+    """Final, normalised hidden states, BTD in the compute dtype. `starts_BT` is where each token's document starts;
+    `remat` what a layer keeps for its backward pass, as a layout names it."""
     dtype = jnp.dtype(model.compute_dtype)
     layers = jax.tree.map(lambda leaf: leaf.astype(dtype), params["layers"])
     positions_BT = jnp.arange(tokens_BT.shape[1]) - starts_BT
@@ -115,9 +128,12 @@ def hidden_states(
         attended_BTD, fed_BTD = _sublayers(model, layer, x_BTD, starts_BT, rotation, place)
         return x_BTD + attended_BTD + fed_BTD, None
 
+    if remat != "none":
+        block = jax.checkpoint(block, policy=_POLICIES[remat], prevent_cse=False)  # a scan's passes are not merged
     embedding_VD = place(params["embedding"], None, None).astype(dtype)
     x_BTD = place(place.look_up(embedding_VD, tokens_BT), "batch", None, None)
-    if model.n_layers > _MAX_UNROLLED_LAYERS:
+    # Written out, a CPU computes what was not kept of all layers at once, before the first gradient is there.
+    if remat != "none" or model.n_layers > _MAX_UNROLLED_LAYERS:
         x_BTD, _ = jax.lax.scan(block, x_BTD, layers)
     else:
         # jnp.unstack, not indexing: its transpose is one concatenation instead of n_layers padded sums.
@@ -142,9 +158,11 @@ def loss_terms(
     targets_BT: jax.Array,
     starts_BT: jax.Array,
     place: Placement = ANYWHERE,
+    *,
+    remat: str = "none",
 ) -> tuple[jax.Array, jax.Array]:
     """Cross-entropy in nats and the log-sum-exp of the logits, each float32 BT."""
-    x_BTD = hidden_states(model, params, tokens_BT, starts_BT, place)
+    x_BTD = hidden_states(model, params, tokens_BT, starts_BT, place, remat=remat)
     return packed_cross_entropy(x_BTD, place(head(model, params), None, None), targets_BT)
 
 

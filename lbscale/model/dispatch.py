@@ -33,17 +33,18 @@ def loss_terms(
     place: Placement = ANYWHERE,
     *,
     rng: jax.Array | None = None,
+    remat: str = "none",
 ) -> tuple[jax.Array, jax.Array]:
     """Cross-entropy in nats and the log-sum-exp of the logits, each float32 BT.
 
     `rng` is given in training to a model that `needs_rng`. A Flax module does not use `place`: the compiler propagates
-    what its parameters are held to.
+    what its parameters are held to. `remat` is as a layout names it; raises InputError for `full` on a Flax module.
     """
     if isinstance(model, FlaxModel):
         from lbscale.model import flax_bridge
 
-        return flax_bridge.loss_terms(model, params, tokens_BT, targets_BT, starts_BT, rng)
-    return decoder.loss_terms(model, params, tokens_BT, targets_BT, starts_BT, place)
+        return flax_bridge.loss_terms(model, params, tokens_BT, targets_BT, starts_BT, rng, remat)
+    return decoder.loss_terms(model, params, tokens_BT, targets_BT, starts_BT, place, remat=remat)
 
 
 def parameter_table(model: Model, optimizer_kind: str = "adamw") -> tuple[ParameterEntry, ...]:
@@ -60,9 +61,9 @@ def needs_rng(model: Model) -> bool:
     return isinstance(model, FlaxModel) and definition_of(model).needs_rng
 
 
-def check_model(model: Model, seq_len: int) -> None:
-    """Raise InputError unless rows of `seq_len` positions can be trained; nothing is compiled or allocated."""
+def check_model(model: Model, seq_len: int, remat: str = "none") -> None:
+    """Raise InputError unless rows of `seq_len` positions can be trained under `remat`; nothing is compiled."""
     if isinstance(model, FlaxModel):
         from lbscale.model import flax_bridge
 
-        flax_bridge.check_model(model, seq_len)
+        flax_bridge.check_model(model, seq_len, remat)

@@ -33,11 +33,23 @@ def loss_terms(
     targets_BT: jax.Array,
     starts_BT: jax.Array,
     rng: jax.Array | None,
+    remat: str = "none",
 ) -> tuple[jax.Array, jax.Array]:
-    """Cross-entropy in nats and the log-sum-exp of the logits, each float32 BT; an `rng` turns dropout on."""
+    """Cross-entropy in nats and the log-sum-exp of the logits, each float32 BT; an `rng` turns dropout on.
+
+    `remat` acts on the module as a whole, for which `full` would free nothing: raises InputError.
+    """
+    allowed = "none or dots is needed for a Flax module, whose layers are its own: put flax's remat around them"
+    check(remat != "full", "remat", remat, allowed)
     head = definition_of(model).head
-    outputs = flax_module(model).apply(params, tokens_BT, starts_BT, rng is not None, rng)
-    counted = _counted(model, outputs, "logits" if head is None else "hidden_states")
+
+    def apply(params: Any) -> jax.Array:
+        outputs = flax_module(model).apply(params, tokens_BT, starts_BT, rng is not None, rng)
+        return _counted(model, outputs, "logits" if head is None else "hidden_states")
+
+    if remat == "dots":
+        apply = jax.checkpoint(apply, policy=jax.checkpoint_policies.dots_with_no_batch_dims_saveable)
+    counted = apply(params)
     if head is None:
         _check_shape(model, "logits", counted, (*tokens_BT.shape, model.vocab_size))
         return cross_entropy_of_logits(counted, targets_BT)
@@ -61,7 +73,7 @@ def parameter_table(model: FlaxModel) -> tuple[ParameterEntry, ...]:
     return tuple(refine(_entry(path, leaf.shape, path == definition.head)) for path, leaf in leaves.items())
 
 
-def check_model(model: FlaxModel, seq_len: int) -> None:
+def check_model(model: FlaxModel, seq_len: int, remat: str = "none") -> None:
     """Raise InputError, before anything is compiled, for a model that cannot be trained on rows of `seq_len` tokens.
 
     That is one whose parameters change shape with the batch, are not float32, or not as many as counted; that keeps
@@ -71,7 +83,7 @@ def check_model(model: FlaxModel, seq_len: int) -> None:
     rows_BT = jax.ShapeDtypeStruct((2, seq_len), jnp.int32)
 
     def loss(params: Any, rows_BT: jax.Array, rng: jax.Array | None = None) -> Any:
-        return loss_terms(model, params, rows_BT, rows_BT, rows_BT, rng)
+        return loss_terms(model, params, rows_BT, rows_BT, rows_BT, rng, remat)
 
     if definition_of(model).needs_rng:
         _abstract(model, loss, params, rows_BT, jax.random.key(0))

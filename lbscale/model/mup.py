@@ -21,7 +21,7 @@ share that does not change: the multiplier of decay is
     independent: 1           sqrt_width: 1/sqrt(m)           coupled: the rate's own multiplier
 
 AdamW's eps and SGD's clip_norm are the run's own at every width. Gradients of vector-like parameters shrink as 1/m, so
-that eps must stay small beside them (Everett et al. 2024, arXiv 2407.05872, section 4).
+that eps must stay small beside them (Everett et al. 2024, arXiv 2407.05872).
 """
 
 from __future__ import annotations

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 
 import jax
 from jax.sharding import AxisType, Mesh
@@ -54,11 +53,11 @@ def make_mesh(layout: Layout) -> Mesh:
     return jax.make_mesh(tuple(sizes.values()), MESH_AXES, (AxisType.Auto,) * len(MESH_AXES), devices=devices)
 
 
-def machine_layout(mesh: Mapping[str, int] | None = None) -> Layout:
+def machine_layout(mesh: Mapping[str, int] | None = None, remat: str = "none") -> Layout:
     """The layout for this process's devices; lanes take all that the axes given (data, fsdp, tensor) leave.
 
     On a CPU lanes are mapped, not vectorised: a second one leaves the cache (`benchmarks/lanes.py`). Raises InputError
-    for an unknown axis, or where the axes given do not divide the devices.
+    for an unknown axis or `remat`, or where the axes given do not divide the devices.
     """
     axes = dict(mesh or {})
     for axis, size in axes.items():
@@ -76,16 +75,5 @@ def machine_layout(mesh: Mapping[str, int] | None = None) -> Layout:
     large = shards * _CPU_LARGE_MICRO_BATCH_TOKENS if is_cpu else None
     return Layout(
         lane, shards * micro_batch_tokens, group_size, data=data, fsdp=fsdp, tensor=tensor,
-        large_micro_batch_tokens=large,
+        large_micro_batch_tokens=large, remat=remat,
     )  # fmt: skip
-
-
-def keep_compilations() -> None:
-    """Keep compiled programs on disk between processes, where jax was not told a place of its own.
-
-    A study's programs take seconds each to compile, and restarts, workers and later studies need the same ones.
-    """
-    if getattr(jax.config, "jax_compilation_cache_dir", None) is None:
-        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        jax.config.update("jax_compilation_cache_dir", str(home / "lbscale" / "compilations"))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)

@@ -129,7 +129,9 @@ class LanePrograms:
                 def lane(state: LaneState, hyper_S: dict[str, jax.Array], index_SB: jax.Array) -> LaneState:
                     batch = self._place.hold(jax.tree.map(lambda array: array[index_SB[step]], rows), P(BATCH_AXES))
                     hyper = {name: values_S[step] for name, values_S in hyper_S.items()}
-                    state = micro_step(self.program, self.table, state, batch, hyper, apply_S[step], self._place)
+                    state = micro_step(
+                        self.program, self.table, state, batch, hyper, apply_S[step], self._place, self.layout.remat
+                    )
                     return self._place.hold(state, self._specs)
 
                 return _over_lanes(lane, self.layout.group_size)(state, hyper_LS, index_LSB)

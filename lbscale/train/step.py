@@ -63,12 +63,14 @@ def _noise_key(program: Program, state: LaneState) -> jax.Array | None:
 
 
 def _loss_sum(
-    program: Program, params: Any, batch: RowBatch, place: Placement, rng: jax.Array | None
+    program: Program, params: Any, batch: RowBatch, place: Placement, rng: jax.Array | None, remat: str
 ) -> tuple[jax.Array, jax.Array]:
     """The sum that is differentiated, penalty included, and the sum of weights."""
     tokens_BT, targets_BT, starts_BT = (array.astype(jnp.int32) for array in batch[:3])
     weights_BT = batch.weights_BT.astype(jnp.float32)
-    loss_BT, lse_BT = models.loss_terms(program.model, params, tokens_BT, targets_BT, starts_BT, place, rng=rng)
+    loss_BT, lse_BT = models.loss_terms(
+        program.model, params, tokens_BT, targets_BT, starts_BT, place, rng=rng, remat=remat
+    )
     if program.model.z_loss:
         loss_BT = loss_BT + program.model.z_loss * jnp.square(lse_BT)
     return jnp.sum(weights_BT * loss_BT), jnp.sum(weights_BT)
@@ -82,10 +84,12 @@ def micro_step(
     hyper: dict[str, jax.Array],
     apply_now: jax.Array,
     place: Placement = ANYWHERE,
+    remat: str = "none",
 ) -> LaneState:
-    """The state after one micro-batch; `hyper` holds its scalars, `apply_now` says whether an update follows."""
+    """The state after one micro-batch; `hyper` holds its scalars, `apply_now` says whether an update follows, and
+    `remat` what is kept for the backward pass, as a layout names it."""
     rng = _noise_key(program, state)
-    loss_sum = lambda params: _loss_sum(program, params, batch, place, rng)
+    loss_sum = lambda params: _loss_sum(program, params, batch, place, rng, remat)
     gradient, weight = jax.grad(loss_sum, has_aux=True)(state.params)
     state = state._replace(
         gradient=jax.tree.map(jnp.add, state.gradient, gradient),

@@ -75,6 +75,23 @@ def test_plan_tells_runs_programs_and_cost(lbscale: Command, folder: Path) -> No
     assert not (folder / "results").exists()
 
 
+def test_plan_tells_memory_and_what_recomputing_layers_saves(lbscale: Command, folder: Path) -> None:
+    """Counted with the rows of a corpus whose text is here, and left out where it is not."""
+    assert lbscale("plan", "mine.py", "--json").json["cohorts"][0]["memory_bytes"] is None
+    text = (folder / "mine.py").read_text()
+    text = text.replace("from lbscale import", "from lbscale.data import corpus_spec\nfrom lbscale import")
+    text = text.replace('Corpus(name="text", fingerprint="f", seq_len=64)', "corpus_spec(seq_len=64)")
+    (folder / "mine.py").write_text(text)
+    plans = [lbscale("plan", "mine.py", "--remat", name, "--json").json for name in ("none", "full")]
+    assert [plan["layout"]["remat"] for plan in plans] == ["none", "full"]
+    memory = [plan["cohorts"][0]["memory_bytes"] for plan in plans]
+    for found in memory:
+        assert found["total"] == found["argument"] + found["temporary"] > found["output"] > 0
+    assert memory[0]["argument"] == memory[1]["argument"]
+    assert memory[0]["temporary"] != memory[1]["temporary"]
+    assert " MB a device" in lbscale("plan", "mine.py").out
+
+
 def test_plan_leaves_recorded_runs_out(lbscale: Command, recorded: Path) -> None:
     document = lbscale("plan", "mine.py", "--json").json
     assert (document["n_runs"], document["n_done"]) == (3, 1)

@@ -1,0 +1,61 @@
+"""Compiled programs kept on disk between processes, and how often that spared a compilation."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax
+
+_EVENTS = {"/jax/compilation_cache/cache_hits": "n_from_cache", "/jax/compilation_cache/cache_misses": "n_kept"}
+_SECONDS_SAVED = "/jax/compilation_cache/compile_time_saved_sec"
+
+
+@dataclass
+class Compilations:
+    """Programs read from the cache, programs compiled and kept in it, and the seconds of compiling spared. Programs
+    too small to keep are in neither count."""
+
+    n_from_cache: int = 0
+    n_kept: int = 0
+    seconds_saved: float = 0.0
+
+    def __str__(self) -> str:
+        spared = f", {self.seconds_saved:.0f} s spared" if self.n_from_cache else ""
+        return f"{self.n_from_cache} read from the cache{spared}; {self.n_kept} compiled and kept in it"
+
+
+def keep_compilations() -> None:
+    """Keep compiled programs on disk between processes, where jax was not told a place of its own.
+
+    A study's programs take seconds each to compile, and restarts, workers and later studies need the same ones.
+    """
+    if getattr(jax.config, "jax_compilation_cache_dir", None) is None:
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        jax.config.update("jax_compilation_cache_dir", str(home / "lbscale" / "compilations"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+@contextlib.contextmanager
+def counted_compilations() -> Iterator[Compilations]:
+    """What the cache gave and took while the context is open."""
+    counted = Compilations()
+
+    def on_event(event: str, **_: str | int) -> None:
+        if name := _EVENTS.get(event):
+            setattr(counted, name, getattr(counted, name) + 1)
+
+    def on_seconds(event: str, duration_secs: float, **_: str | int) -> None:
+        if event == _SECONDS_SAVED:
+            counted.seconds_saved += duration_secs
+
+    jax.monitoring.register_event_listener(on_event)
+    jax.monitoring.register_event_duration_secs_listener(on_seconds)
+    try:
+        yield counted
+    finally:
+        jax.monitoring.unregister_event_listener(on_event)
+        jax.monitoring.unregister_event_duration_listener(on_seconds)
