@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def _add_predict(commands: Any) -> None:
-    text = "predict a run's loss from a fit"
+    text = "predict what a fitted law predicts, with intervals of its mean and of one more run"
     predict = commands.add_parser("predict", help=text, description=text)
     predict.add_argument("fit", type=Path, metavar="FIT.json", help="a fit that `lbscale fit --out` wrote")
     predict.add_argument(
@@ -30,15 +31,24 @@ def _add_predict(commands: Any) -> None:
 
 
 def _predict(options: argparse.Namespace) -> None:
-    from lbscale import laws
+    import numpy as np
 
-    prediction = laws.Fit.load(options.fit).predict(**as_mapping("set", options.set))
+    from lbscale import laws
+    from lbscale.laws.text import plain
+
+    fitted = laws.Fit.load(options.fit)
+    with np.errstate(all="ignore"):  # what is not finite is refused below
+        prediction = fitted.predict(**as_mapping("set", options.set))
+    targets = prediction.targets or {fitted.law.targets[0]: prediction.document()}
+    for name, found in targets.items():
+        check(math.isfinite(found["value"]), "set", prediction.point, f"a point where the law's {name} is finite")
     if options.json:
-        print_json(prediction.document())
+        print_json(plain(prediction.document()))
         return
-    print(f"loss {prediction.value:.4f} nats per token")
-    print(f"  95 % of the law's mean  {_interval(prediction.interval_mean)}")
-    print(f"  95 % of one new run     {_interval(prediction.interval_new_run)}")
+    for (name, found), unit in zip(targets.items(), fitted.law.target_units, strict=True):
+        print(f"{name} {found['value']:.5g}{'' if unit == '1' else f' {unit}'}")
+        print(f"  95 % of the law's mean  {_interval(found['interval_mean'])}")
+        print(f"  95 % of one new run     {_interval(found['interval_new_run'])}")
     for warning in prediction.warnings:
         print(f"  warning: {warning}")
 
@@ -46,7 +56,7 @@ def _predict(options: argparse.Namespace) -> None:
 def _add_recommend(commands: Any) -> None:
     text = "recommend settings for a size and a token budget, or for a compute budget"
     recommend = commands.add_parser("recommend", help=text, description=text)
-    recommend.add_argument("--n-params", type=number, metavar="N", help="non-embedding parameters")
+    recommend.add_argument("--n-params", type=number, metavar="N", help="parameters, counted as the fits count them")
     recommend.add_argument("--n-tokens", type=number, metavar="D", help="training tokens")
     recommend.add_argument("--flops", type=number, metavar="C", help="instead of both: training FLOPs, counted as 6ND")
     recommend.add_argument(
@@ -58,12 +68,13 @@ def _add_recommend(commands: Any) -> None:
 
 def _recommend(options: argparse.Namespace) -> None:
     from lbscale import laws
+    from lbscale.laws.text import plain
 
     check(bool(options.fits), "from", options.fits, "at least one fit that `lbscale fit --out` wrote is needed")
     fits = [laws.Fit.load(path) for path in options.fits]
     answer = laws.recommend(fits, n_params=options.n_params, n_tokens=options.n_tokens, flops=options.flops)
     if options.json:
-        print_json(answer)
+        print_json(plain(answer))
         return
     for name, field in answer.items():
         if name == "warnings":

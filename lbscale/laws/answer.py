@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from lbscale.errors import check
+from lbscale.errors import InputError, check
+from lbscale.laws.budget import Flops, optimal_allocation, six_n_d
 from lbscale.laws.form import positive
+from lbscale.laws.prediction import Prediction
 from lbscale.laws.reading import read_table
 from lbscale.laws.registry import get
 from lbscale.laws.result import Fit
 from lbscale.laws.table import prepare
-from lbscale.laws.uncertainty import spread
 
-Flops = Callable[[NDArray[Any], NDArray[Any]], NDArray[Any]]
+SIZES = {"n_params", "n_tokens"}
 FIELDS = ("n_params", "n_tokens", "learning_rate", "batch_size_tokens", "loss", "critical_batch_size_tokens")
-
-
-def six_n_d(n_params: NDArray[Any], n_tokens: NDArray[Any]) -> NDArray[Any]:
-    """C = 6 N D (Kaplan et al. 2020, https://arxiv.org/abs/2001.08361); far from exact below width 512."""
-    return 6.0 * n_params * n_tokens
+# A learning rate may follow the batch, so it comes after it.
+SETTINGS = ("batch_size_tokens", "learning_rate", "critical_batch_size_tokens")
 
 
 def recommend(
@@ -39,8 +36,9 @@ def recommend(
 
     Each field of `FIELDS` is {"value", "interval", "source", "valid_for"}, the value null with the reason as
     source where no law covers it; a tuned setting also has "bound" ("at most", "at least" or null). The loss
-    has "interval" of the mean and "interval_new_run". The first fit that can answer a field does. Raises
-    InputError unless either both sizes or the budget are given.
+    has "interval" of the mean and "interval_new_run". The first fit that can answer a field does: by its optimum where
+    it tunes the field, else by predicting it from sizes and from fields that are answered. Raises InputError unless
+    either both sizes or the budget are given.
     """
     fits = [fits] if isinstance(fits, Fit) else list(fits.values() if isinstance(fits, Mapping) else fits)
     check(bool(fits), "fits", fits, "at least one fit")
@@ -54,12 +52,12 @@ def recommend(
     for field, value in (("n_params", n_params), ("n_tokens", n_tokens), ("flops", flops)):
         check(value is None or bool(np.isfinite(value) and value > 0), field, value, "a positive number")
     answer: dict[str, Any] = {name: _nothing("no fitted law covers it") for name in FIELDS}
-    warnings: list[str] = []
-    surfaces = [fit for fit in fits if "loss" in fit.law.targets and {"n_params", "n_tokens"} <= set(fit.law.columns)]
+    warnings = _mixed_conventions(fits) + _of_more_than_sizes(fits)
+    surfaces = [fit for fit in fits if "loss" in fit.law.targets and _needs(fit) == SIZES]
     if flops is not None and surfaces:
         split = compute_optimal(surfaces[0], flops, count_flops)
         answer.update({name: split[name] for name in ("n_params", "n_tokens")})
-        warnings += split["warnings"]
+        warnings += split["warnings"] if split["n_params"]["value"] is None else []  # the loss's say the same
         n_params, n_tokens = split["n_params"]["value"], split["n_tokens"]["value"]
     elif sized:
         for name, value in (("n_params", n_params), ("n_tokens", n_tokens)):
@@ -70,32 +68,21 @@ def recommend(
 
 
 def compute_optimal(fit: Fit, flops: float, count_flops: Flops = six_n_d) -> dict[str, Any]:
-    """The n_params and n_tokens of least loss at a budget of FLOPs, tuned settings at their optimum.
+    """The n_params and n_tokens of least loss at a budget of FLOPs, tuned settings at their optimum, as fields.
 
-    Works on any law of n_params and n_tokens: the loss along the curve of equal FLOPs is searched on a grid
-    over six decades about the fitted sizes, refined by a parabola. A field whose optimum lies at the end of
-    that grid is null, with the reason as source.
+    Both are null, with the reason as source, where `budget.optimal_allocation` finds no optimum.
     """
-    low, high = np.log(fit.range["n_params"])
-    log_n = np.linspace(low - 6.9, high + 6.9, 561)
-    sizes = np.exp(log_n)
-    tokens = _tokens_at(sizes, flops, count_flops)
-    theta = np.concatenate([fit.theta[None], fit.draws])
-    point = {"n_params": sizes, "n_tokens": tokens}
-    losses = fit.law.optimum(theta, **point)[-1] if fit.law.tuned else fit.law.predict(theta, point)
-    best = np.argmin(losses, axis=1)
-    if best[0] in (0, log_n.size - 1):
-        reason = _nothing("the law has no compute-optimal size near the fitted ones")
+    try:
+        found = optimal_allocation(fit, flops, count_flops)
+    except InputError as error:
+        reason = _nothing(error.allowed)
         return {"n_params": reason, "n_tokens": reason, "warnings": ["no compute-optimal size was found"]}
-    inner = np.clip(best, 1, log_n.size - 2)
-    left, middle, right = (losses[np.arange(len(theta)), inner + j] for j in (-1, 0, 1))
-    bend = np.maximum(left - 2.0 * middle + right, 1e-300)
-    shift = np.where(inner == best, 0.5 * (left - right) / bend, 0.0)
-    found_n = np.exp(log_n[inner] + np.clip(shift, -1.0, 1.0) * (log_n[1] - log_n[0]))
-    found_d = _tokens_at(found_n, flops, count_flops)
-    edge = int((inner != best)[1:].sum())
-    warnings = [f"{edge} of {len(fit.draws)} draws have no compute-optimal size in reach"] if edge else []
-    return {"n_params": _field(fit, found_n), "n_tokens": _field(fit, found_d), "warnings": warnings}
+    said = {"source": fit.law.name, "valid_for": _valid_for(fit)}
+    return {
+        "n_params": {**found["n_params"], **said},
+        "n_tokens": {**found["n_tokens"], **said},
+        "warnings": found["warnings"],
+    }
 
 
 def baselines(
@@ -147,49 +134,69 @@ def baselines(
 def _settings_and_loss(
     answer: dict[str, Any], fits: list[Fit], surfaces: list[Fit], point: dict[str, float]
 ) -> list[str]:
-    """Fill in tuned settings and the loss at `point`; returns warnings."""
+    """Fill in tuned settings, the loss and what laws predict of them at `point`; returns warnings."""
     warnings: list[str] = []
     for fit in fits:
-        free = [name for name in fit.law.columns if name not in fit.law.tuned]
-        if not fit.law.tuned or not set(free) <= point.keys():
+        needs = _needs(fit)
+        if not fit.law.tuned or not needs <= point.keys():
             continue
-        for name, best in fit.optimum(**{name: point[name] for name in free}).items():
+        for name, best in fit.optimum(**{name: point[name] for name in needs}).items():
             if name in answer and answer[name]["value"] is None:
                 answer[name] = {**best, "source": fit.law.name, "valid_for": _valid_for(fit)}
                 if best["bound"]:
                     warnings.append(f"{name}: its optimum lies outside the tried grid, {best['bound']} this")
-    for fit in surfaces:
-        if set(fit.law.columns) - set(fit.law.tuned) <= point.keys():
-            prediction = fit.predict(**{name: point[name] for name in fit.law.columns if name in point})
-            answer["loss"] = {
-                "value": prediction.value,
-                "interval": prediction.interval_mean,
-                "interval_new_run": prediction.interval_new_run,
-                "source": fit.law.name,
-                "valid_for": _valid_for(fit),
-                "extrapolation": prediction.extrapolation,
-            }
-            return warnings + prediction.warnings
+    for fit in surfaces[:1]:
+        prediction = fit.predict(**point)
+        answer["loss"] = _predicted(fit, prediction)
+        warnings += prediction.warnings
+    return warnings + _predicted_settings(answer, fits)
+
+
+def _predicted_settings(answer: dict[str, Any], fits: list[Fit]) -> list[str]:
+    """Fill in settings that a law of sizes predicts from fields that are answered; returns warnings."""
+    warnings: list[str] = []
+    for field in SETTINGS:
+        for fit in fits:
+            known = {name: answer[name]["value"] for name in FIELDS if answer[name]["value"] is not None}
+            known |= {"target_loss": known["loss"]} if "loss" in known else {}
+            columns = set(fit.law.columns)
+            follows = columns <= known.keys() and not columns.isdisjoint(SIZES | {"target_loss"})
+            if field in known or fit.law.targets != (field,) or not follows:
+                continue
+            prediction = fit.predict(**{name: known[name] for name in columns})
+            answer[field] = _predicted(fit, prediction)
+            warnings += prediction.warnings
     return warnings
 
 
-def _tokens_at(n_params: NDArray[Any], flops: float, count_flops: Flops) -> NDArray[Any]:
-    """Tokens at which each size spends `flops`, by bisection: any count that grows with tokens will do."""
-    low, high = np.full(n_params.shape, -20.0), np.full(n_params.shape, 100.0)
-    for _ in range(60):
-        middle = 0.5 * (low + high)
-        over = count_flops(n_params, np.exp(middle)) > flops
-        low, high = np.where(over, low, middle), np.where(over, middle, high)
-    return np.exp(0.5 * (low + high))
+def _predicted(fit: Fit, prediction: Prediction) -> dict[str, Any]:
+    return {
+        "value": prediction.value,
+        "interval": prediction.interval_mean,
+        "interval_new_run": prediction.interval_new_run,
+        "source": fit.law.name,
+        "valid_for": _valid_for(fit),
+        "extrapolation": prediction.extrapolation,
+    }
 
 
-def _field(fit: Fit, values: NDArray[Any]) -> dict[str, Any]:
-    """A field from its value and its draws, (1 + k,), the interval on the logarithm."""
-    reach = 1.96 * float(spread(np.log(values[1:]))) * fit.noise.stretch
-    known = bool(np.isfinite(reach))
-    value = float(values[0])
-    bounds = [value * float(np.exp(-reach)), value * float(np.exp(min(reach, 500.0)))] if known else None
-    return {"value": value, "interval": bounds, "source": fit.law.name, "valid_for": _valid_for(fit)}
+def _needs(fit: Fit) -> set[str]:
+    """The columns that a law cannot do without: those that it reads and does not tune."""
+    return set(fit.law.columns) - set(fit.law.tuned)
+
+
+def _of_more_than_sizes(fits: list[Fit]) -> list[str]:
+    """What laws of loss are left out because they are about more than sizes, as the epochs of `repetition`."""
+    more = {fit.law.name: sorted(_needs(fit) - SIZES) for fit in fits if "loss" in fit.law.targets}
+    return [f"{name} needs {', '.join(names)} too: ask `predict`" for name, names in more.items() if names]
+
+
+def _mixed_conventions(fits: list[Fit]) -> list[str]:
+    kinds = sorted({(fit.convention["params"], fit.law.name) for fit in fits if "n_params" in fit.law.columns})
+    if len({kind for kind, _ in kinds}) < 2:
+        return []
+    said = ", ".join(f"{name} counts {kind} params" for kind, name in kinds)
+    return [f"{said}, and each is given the same number: fit them again with one --params-convention"]
 
 
 def _valid_for(fit: Fit) -> dict[str, Any]:

@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 from lbscale.laws.losses import LossValue
 from lbscale.laws.search import Problem, minimise
 from lbscale.laws.table import Rows
+from lbscale.laws.tangent import linear_refits
 
 CLOSE = 1e-3  # a refit rests once a step gains less than this share of what a typical refit gains in all
-LINEAR_STEPS = 4
-SERIAL_PRODUCT = 250_000  # multiplications above which OpenBLAS starts threads, which cost more than they save here
+FIRST_STEPS = 3  # bring most refits to rest; the others go on together
+DRAWN_AT_ONCE = 1_000_000  # rows
 
 
 def refit(
@@ -44,67 +45,18 @@ def refit(
     weights = np.tile(bootstrap_weights(rows, n_draws, rng), len(problem.law.targets)) * rows.weight
     start, gain = linear_refits(problem, u, weights, expected, loss)
     enough = CLOSE * float(np.median(gain))
-    found = minimise(
-        problem, start, weights, loss, tolerance=1e-7, enough=enough, max_iterations=40, expected=expected
-    )  # fmt: skip
-    poor = np.flatnonzero(~found.converged | ~np.isfinite(found.objective))
-    if poor.size:
-        again = minimise(
-            problem, np.tile(u, (poor.size, 1)), weights[poor], loss,
-            tolerance=1e-7, enough=enough, max_iterations=80, expected=expected[poor],
+    found, lowest, waiting = start.copy(), np.full(n_draws, np.inf), np.arange(n_draws)
+    for begin, most_steps in ((start, FIRST_STEPS), (found, 40), (np.broadcast_to(u, start.shape), 80)):
+        tried = minimise(
+            problem, begin[waiting], weights[waiting], loss,
+            tolerance=1e-7, enough=enough, max_iterations=most_steps, expected=expected[waiting],
         )  # fmt: skip
-        better = again.objective <= found.objective[poor]
-        found.u[poor[better]] = again.u[better]
-    return found.u
-
-
-def linear_refits(
-    problem: Problem,
-    u: NDArray[Any],
-    weights: NDArray[Any],
-    expected: NDArray[Any],
-    loss: Callable[[NDArray[Any]], LossValue],
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Optima (k, p) of the law's tangent at u (p,) under weights (k, n), and what each gains (k,) over u.
-
-    The law is not evaluated: residuals and curvatures of all draws are products of matrices.
-    """
-    residual, jacobian = (array[0] for array in problem.residuals(u[None]))
-    jacobian = np.where(problem.held_at(u)[:, None], 0.0, jacobian)
-    p, n = jacobian.shape
-    squares = (jacobian[:, None] * jacobian[None, :]).reshape(p * p, n).T
-    stiffness = problem.law.penalty[2]
-    ridge = np.diag(stiffness + 1e-300)
-
-    def solve(part: slice) -> tuple[NDArray[Any], NDArray[Any]]:
-        w, centre = weights[part], expected[part]
-        step, damping = np.zeros((len(w), p)), np.full(len(w), 0.1)
-        parts = loss(np.broadcast_to(residual, w.shape))
-        first = objective = (w * parts.value).sum(axis=1) + 0.5 * (stiffness * (u - centre) ** 2).sum(axis=1)
-        for _ in range(LINEAR_STEPS):
-            slope = (w * parts.slope) @ jacobian.T + stiffness * (u + step - centre)
-            bend = ((w * (parts.curvature + damping[:, None] * parts.majorant)) @ squares).reshape(-1, p, p) + ridge
-            diagonal = np.einsum("kjj->kj", bend)
-            bend = bend + (1e-9 * diagonal + 1e-12 * diagonal.max(axis=1, keepdims=True) + 1e-300)[:, None] * np.eye(p)
-            trial = step - np.linalg.solve(bend, slope[..., None])[..., 0]
-            trial_parts = loss(residual + trial @ jacobian)
-            penalty = 0.5 * (stiffness * (u + trial - centre) ** 2).sum(axis=1)
-            value = np.einsum("kn,kn->k", w, trial_parts.value) + penalty
-            better = value < objective
-            step = np.where(better[:, None], trial, step)
-            parts = LossValue(
-                *(np.where(better[:, None], new, old) for new, old in zip(trial_parts, parts, strict=True))
-            )
-            gained = np.where(better, objective - value, 0.0)
-            objective = np.where(better, value, objective)
-            damping = np.where(better, 0.1 * damping, 10.0 * damping)
-            if (gained < 0.1 * CLOSE * (first - objective)).all():
-                break
-        return u + step, first - objective
-
-    size = max(8, SERIAL_PRODUCT // (n * p * p))
-    solved = [solve(slice(i, i + size)) for i in range(0, len(weights), size)]
-    return np.concatenate([place for place, _ in solved]), np.concatenate([gain for _, gain in solved])
+        better = tried.objective <= lowest[waiting]
+        found[waiting[better]], lowest[waiting[better]] = tried.u[better], tried.objective[better]
+        waiting = waiting[~tried.converged | ~np.isfinite(tried.objective)]
+        if not waiting.size:
+            break
+    return found
 
 
 def bootstrap_weights(rows: Rows, n_draws: int, rng: np.random.Generator) -> NDArray[Any]:
@@ -117,8 +69,7 @@ def bootstrap_weights(rows: Rows, n_draws: int, rng: np.random.Generator) -> NDA
     n = rows.n
     if rows.group is not None or not is_grouped(rows):
         group = np.unique(np.arange(n) if rows.group is None else rows.group, return_inverse=True)[1]
-        n_groups = int(group.max()) + 1
-        weights = rng.multinomial(n_groups, np.full(n_groups, 1.0 / n_groups), size=n_draws)[:, group].astype(float)
+        weights = _counts(int(group.max()) + 1, n_draws, rng)[:, group]
         return weights * (n / np.maximum(weights.sum(axis=1, keepdims=True), 1.0))
     cells, cell = np.unique(rows.cell, return_inverse=True)
     weights = rng.standard_exponential((n_draws, cells.size))[:, cell]
@@ -138,6 +89,16 @@ def bootstrap_weights(rows: Rows, n_draws: int, rng: np.random.Generator) -> NDA
         luck = np.where(shared, rng.standard_exponential((n_draws, trunks.size)), 1.0)
         weights = weights * luck[:, trunk]
     return weights * (n / weights.sum(axis=1, keepdims=True))
+
+
+def _counts(n: int, n_draws: int, rng: np.random.Generator) -> NDArray[Any]:
+    """How often each of n is drawn (n_draws, n) in n draws with replacement."""
+    counts, size = np.empty((n_draws, n)), max(1, DRAWN_AT_ONCE // n)
+    for i in range(0, n_draws, size):
+        part = counts[i : i + size]
+        drawn = rng.integers(n, size=part.shape) + n * np.arange(len(part))[:, None]
+        part[:] = np.bincount(drawn.ravel(), minlength=part.size).reshape(part.shape)
+    return counts
 
 
 def is_grouped(rows: Rows) -> bool:

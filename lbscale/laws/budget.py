@@ -1,8 +1,8 @@
 """What a budget of FLOPs buys under any fitted surface L(N, D): optima, iso-curves, the price of over-training.
 
-Intervals come from `Fit.uncertainty`: the wider of the bootstrap and of the delta method, which needs each quantity's
-derivative by the parameters. An optimum's follows from one Newton step on the slope of the loss along the curve
-of equal FLOPs (the implicit function theorem), so nothing here is particular to a form.
+Intervals come from `Fit.uncertainty`, so from the draws or by the delta method, as the fit was asked. The latter needs
+each quantity's derivative by the parameters: an optimum's follows from one Newton step on the slope of the loss along
+the curve of equal FLOPs (the implicit function theorem), so nothing here is particular to a form.
 """
 
 from __future__ import annotations

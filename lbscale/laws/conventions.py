@@ -103,9 +103,15 @@ def count_flops(frame: pd.DataFrame, convention: str | None = None) -> tuple[pd.
 
 
 def counted(frame: pd.DataFrame) -> list[str]:
-    """The conventions that params are counted under: in columns of their own, or as what `n_params` is said to be."""
+    """The conventions that params are counted under: in columns of their own, or as what `n_params` is said to be.
+
+    Beside another count, `n_params` without a word is non-embedding.
+    """
     stated = _stated(frame)
-    return [kind for kind in PARAMS if f"n_params_{kind}" in frame or stated == [kind]]
+    others = [kind for kind in PARAMS if f"n_params_{kind}" in frame]
+    if not stated and others and "n_params" in frame:
+        stated = ["non_embedding"]
+    return [kind for kind in PARAMS if kind in others or stated == [kind]]
 
 
 def _stated(frame: pd.DataFrame) -> list[str]:

@@ -102,6 +102,7 @@ def critical_batch_law(
     def reduce(frame: pd.DataFrame) -> pd.DataFrame:
         if TARGET in frame and NEEDED[1] not in frame:
             return frame
+        check_column(frame, column)
         table = critical_batches(frame, overhead)
         attrs = table.attrs
         table[TARGET] = table[definition]

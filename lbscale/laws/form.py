@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -60,6 +61,8 @@ class Law:
         jacobian: optional; (theta, logs) -> (targets (..., k n), derivative by theta (..., p, k n)).
         reference: column -> value at which coefficients are stated; None: the centre of the fitted data,
             to two digits. Columns that are not named have reference 1.
+        restated: reference -> the law stated there, for a law that no linear map of its parameters carries from one
+            reference to another; each fit states it anew at the centre of its data.
         tuned: columns that `tuning` finds the best value of, given the others.
         tuning: (theta (..., p), logs without tuned) -> {column: ln of its best value (..., n)}.
         offsets: (theta, logs) -> {tuned column: ln(tried value / best value) (..., n)}.
@@ -84,6 +87,7 @@ class Law:
     reduce: Callable[[pd.DataFrame], pd.DataFrame] | None = None
     jacobian: Callable[[Array, Columns], tuple[Array, Array]] | None = None
     reference: Mapping[str, float] | None = None
+    restated: Callable[[Mapping[str, float]], Law] | None = None
     tuned: tuple[str, ...] = ()
     tuning: Callable[[Array, Columns], dict[str, Array]] | None = None
     offsets: Callable[[Array, Columns], dict[str, Array]] | None = None
@@ -139,13 +143,16 @@ class Law:
 
     def at(self, reference: Mapping[str, float] | None) -> Law:
         """The same law with its coefficients stated at `reference`."""
+        if self.restated is not None:
+            return self.restated(reference) if reference else self
         return replace(self, reference=reference)
 
     def bound(self, columns: Columns) -> Law:
-        """The law with its reference settled: if it has none, the centre of columns, to two digits."""
-        if self.reference is not None:
+        """The law with its reference settled: the centre of columns, to two digits, if it has none or is restated."""
+        if self.reference is not None and self.restated is None:
             return self
-        return self.at({name: float(f"{np.exp(np.log(columns[name]).mean()):.1e}") for name in self.scaled})
+        names = self.scaled if self.restated is None else self.columns
+        return self.at({name: float(f"{np.exp(np.log(columns[name]).mean()):.1e}") for name in names})
 
     def move(self, theta: Array, origin: Mapping[str, float], target: Mapping[str, float]) -> Array:
         """Parameters (..., p) that state at `target` the law that `theta` states at `origin`."""
@@ -171,7 +178,7 @@ class Law:
         with np.errstate(over="ignore"):  # the end of an interval that the data leaves open: infinite, not wrong
             return np.where(is_log, np.exp(np.where(is_log, u, 0.0)), u)
 
-    @property
+    @cached_property
     def is_log(self) -> Array:
         """Which parameters are searched as logarithms, (p,) of bool."""
         return np.array([parameter.transform == "log" for parameter in self.parameters])
@@ -183,7 +190,7 @@ class Law:
         upper = np.array([smallest if p.upper is None else p.upper for p in self.parameters])
         return lower, upper
 
-    @property
+    @cached_property
     def penalty(self) -> tuple[Array, Array, Array]:
         """Centre, standard deviation and weight (0: none) of the penalty on searched coordinates, (p,)."""
         expected = [parameter.expected or (0.0, np.inf) for parameter in self.parameters]

@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 
 from lbscale.errors import check
 from lbscale.laws.reading import as_numbers, check_column
-from lbscale.laws.table import UNFINISHED, cells
+from lbscale.laws.table import DIVERGED, UNFINISHED, cells
 
 SAME_SETTING = 0.01
-DIVERGED = 1.5  # a loss this many times the cell's best is that of a run that diverged
 COLUMNS = ("n_params", "n_tokens", "learning_rate", "batch_size_tokens", "loss")
 
 

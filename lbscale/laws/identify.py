@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lbscale.laws.effects import FEWEST_GROUPS
+from lbscale.laws.factors import FEWEST_GROUPS
 from lbscale.laws.form import Law
 from lbscale.laws.search import Problem
 from lbscale.laws.table import Rows

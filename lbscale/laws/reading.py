@@ -31,6 +31,7 @@ def read_table(source: str | Path | pd.DataFrame, rename: Mapping[str, str] | No
     if isinstance(source, pd.DataFrame):
         frame = source.copy()
     else:
+        check(isinstance(source, str | Path), "table", source, "a path or a DataFrame is needed")
         path = Path(source)
         check(path.is_file(), "table", str(source), "the path of a CSV or parquet file")
         try:
@@ -106,5 +107,7 @@ def _check_names(names: list[str]) -> None:
 
 
 def _near(frame: pd.DataFrame, name: str) -> str:
-    near = difflib.get_close_matches(name, map(str, frame.columns), n=3, cutoff=0.4)
-    return f"nearest: {', '.join(near)}" if near else f"the table has: {', '.join(map(str, frame.columns))}"
+    columns = list(map(str, frame.columns))
+    longer = sorted((column for column in columns if column.startswith(f"{name}_")), key=lambda c: c.endswith("95"))
+    near = longer[:3] or difflib.get_close_matches(name, columns, n=3, cutoff=0.4)
+    return f"nearest: {', '.join(near)}" if near else f"the table has: {', '.join(columns)}"

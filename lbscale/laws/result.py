@@ -1,25 +1,24 @@
-"""What a fit found: its numbers, the JSON document, predictions, and a table to read."""
+"""What a fit found: its numbers, and what follows from them of points, optima and settings near those."""
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lbscale.errors import InputError, check
+from lbscale.errors import check
+from lbscale.laws.document import document_of, read_fields, write
 from lbscale.laws.effects import Effects
 from lbscale.laws.form import Columns, Law, point_columns, positive
 from lbscale.laws.identify import bound_of
 from lbscale.laws.notebook import fit_html
 from lbscale.laws.prediction import Prediction, around, log_if
-from lbscale.laws.registry import get
-from lbscale.laws.text import as_array, plain, summarise
+from lbscale.laws.text import summarise
 from lbscale.laws.uncertainty import Z975, Noise, scaled_sd
 
 
@@ -144,7 +143,7 @@ class Fit:
         if {"n_params", "n_tokens"} <= values.keys():
             values["tokens_per_param"] = values["n_tokens"] / values["n_params"]
         return {
-            name: max(1.0, values[name] / high, low / values[name])
+            name: max(1.0, values[name] / high, low / values[name] if values[name] else np.inf)
             for name, (low, high) in self.range.items()
             if name in values
         }
@@ -204,106 +203,16 @@ class Fit:
 
     def document(self) -> dict[str, Any]:
         """The fit as plain JSON values: no draws, no rows, null for what is not known."""
-        names = self.law.names
-        return plain(
-            {
-                "law": self.law.name,
-                "params": self.params,
-                "identified": self.identified,
-                "interval": self.interval,
-                "standard_error": dict(zip(names, self.standard_error, strict=True)),
-                "penalties": self.law.penalties,
-                "units": {p.name: p.unit for p in self.law.parameters},
-                "reference": dict(self.law.reference or {}),
-                "paper": self.law.paper,
-                "fixed": self.fixed,
-                "profile_curvature": self.profile_curvature,
-                "interval_method": self.interval_method,
-                "variance_components": self.effects.said(),
-                "objective": self.objective,
-                "objective_is": "sum over rows",
-                "loss": self.loss,
-                "delta": self.delta,
-                "asymmetry": self.asymmetry,
-                "residual": self.residual,
-                "where": self.where,
-                "n_rows": self.n_rows,
-                "n_dropped": self.n_dropped,
-                "n_censored": self.n_censored,
-                "derived": self.derived,
-                "holdout": self.holdout,
-                "convention": self.convention,
-                "noise": asdict(self.noise),
-                "search": self.search,
-                "tried": self.tried,
-                "range": self.range,
-                "warnings": self.warnings,
-            }
-        )
+        return document_of(self)
 
     def save(self, path: str | Path) -> None:
         """Write the document, with draws and rows, as JSON."""
-        whole = {
-            **self.document(),
-            "draws": plain(self.draws.tolist()),
-            "effects": plain(asdict(self.effects)),
-            "rows": plain(self.rows),
-        }
-        Path(path).write_text(json.dumps(whole, allow_nan=False), encoding="utf-8")
+        write(self, path)
 
     @staticmethod
     def load(path: str | Path) -> Fit:
         """Read what `save` wrote; raises InputError for a file that is not a fit, or not all of one."""
-        try:
-            saved = json.loads(Path(path).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise InputError("fit", str(path), f"a JSON file written by fit ({error})") from error
-        try:
-            return Fit._restored(saved)
-        except InputError:
-            raise
-        except (KeyError, IndexError, TypeError, ValueError) as error:
-            raise InputError("fit", str(path), f"a JSON file written by fit ({error!r})") from error
-
-    @staticmethod
-    def _restored(saved: dict[str, Any]) -> Fit:
-        """The fit of a document that `save` wrote; whatever error lookups raise where it is incomplete."""
-        law = get(saved["law"]).at(saved["reference"])
-        interval = saved["interval"]
-        same = (
-            "identified",
-            "objective",
-            "loss",
-            "delta",
-            "asymmetry",
-            "residual",
-            "n_rows",
-            "n_censored",
-            "n_dropped",
-            "derived",
-            "search",
-            "fixed",
-            "profile_curvature",
-            "interval_method",
-            "tried",
-            "convention",
-            "range",
-            "where",
-            "warnings",
-            "rows",
-            "holdout",
-        )
-        return Fit(
-            law=law,
-            theta=as_array([saved["params"][name] for name in law.names]),
-            draws=as_array(saved["draws"]).reshape(-1, len(law.names)),
-            effects=Effects.restored(saved["effects"]),
-            standard_error=as_array([saved["standard_error"][name] for name in law.names]),
-            lower=as_array([interval[name][0] for name in law.names]),
-            upper=as_array([interval[name][1] for name in law.names]),
-            noise=Noise(**saved["noise"]),
-            **{name: saved[name] for name in same},
-        )
+        return Fit(**read_fields(path))
 
     def __repr__(self) -> str:
         return self.summary()

@@ -39,9 +39,10 @@ class Problem:
         value, jacobian = self.law.value_and_jacobian(theta, self.logs)
         chain = np.where(self.law.is_log, theta, 1.0)[..., None]
         if self.residual == "log":
-            residual, jacobian = np.log(value) - self.target, jacobian * (chain / value[..., None, :])
+            residual, jacobian = np.log(value) - self.target, jacobian / value[..., None, :]
         else:
-            residual, jacobian = value - self.target, jacobian * chain
+            residual, jacobian = value - self.target, jacobian.copy()
+        jacobian *= chain
         if self.censored.any():
             silent = self.censored & (residual > 0)
             residual = np.where(silent, 0.0, residual)
@@ -131,7 +132,7 @@ def _minimise(
     damping = np.full(len(u), 0.1)
     converged = np.zeros(len(u), bool)
     at, here, own = np.arange(len(u)), u, searches  # of the searches still moving
-    scale = np.einsum("kpn,kn->kp", jacobian**2, own.weights * parts.majorant)
+    scale = (jacobian**2 @ (own.weights * parts.majorant)[..., None])[..., 0]
     for _ in range(max_iterations):
         step, decrement = _step(problem, here, jacobian, own, parts, damping[at], scale, exact)
         still = (decrement <= enough) & (damping[at] <= 0.1)

@@ -17,6 +17,10 @@ from lbscale.laws.reading import as_numbers, check_column
 UNFINISHED = ("diverged", "stopped")
 SEEDS = ("init_seed", "data_seed")
 BUDGET = "n_tokens_budget"
+# Columns whose runs have losses that do not compare, where the law does not read them.
+OF_ONE_KIND = ("loss_split", "seq_len", "dataset")
+DIVERGED = 1.5  # a loss this many times the cell's best is that of a run that diverged
+REPEATED = 1.05  # epochs beyond which a run repeats its data
 SAME_BUDGET = 1.01  # largest ratio of token counts in a cell: a batch that does not divide the budget falls short of it
 
 
@@ -67,7 +71,8 @@ def prepare(frame: pd.DataFrame, law: Law, group: str | None = None) -> Rows:
     """The rows of `frame` that `law` can use, made of them first where the law has a `reduce`.
 
     A run that diverged or was stopped has no loss of its own: where the law takes censored rows it enters as
-    a lower bound, the worst finite loss of the finished runs of its cell. A run's budget of tokens is its
+    a lower bound, the worst finite loss of the finished runs of its cell; so does, for a law that tunes settings and a
+    table without `status`, a run whose loss is over `DIVERGED` times its cell's best. A run's budget of tokens is its
     `n_tokens_budget` where the table has it, else its `n_tokens`. Losses measured before annealing are never used.
     `group` names a column whose values tell which runs share errors. Raises InputError where a column is missing or
     no row is left.
@@ -83,12 +88,18 @@ def prepare(frame: pd.DataFrame, law: Law, group: str | None = None) -> Rows:
         check_column(frame, name)
     numbers = {name: as_numbers(frame, name) for name in (*law.columns, *law.targets, *errors)}
     status = frame["status"].astype(object).fillna("finished").astype(str) if "status" in frame else None
-    unfinished = np.zeros(len(frame), bool) if status is None else status.isin(UNFINISHED).to_numpy()
+    cell = _cells(frame, law)
+    if status is not None:
+        unfinished = status.isin(UNFINISHED).to_numpy()
+    else:
+        unfinished = _blown_up(numbers["loss"], cell) if law.censors and law.tuned else np.zeros(len(frame), bool)
+        if unfinished.any():
+            said = f"{int(unfinished.sum())} runs lost over {DIVERGED:g} times their cell's best: taken as diverged"
+            warnings = (*warnings, said)
     kept = np.ones(len(frame), bool)
     for reason, bad in _reasons(frame, law, numbers, status, unfinished).items():
         kept = _drop(kept, bad, reason, dropped)
 
-    cell = _cells(frame, law)
     censored = unfinished & kept
     targets = [numbers[name].copy() for name in law.targets]
     for row in np.flatnonzero(censored):
@@ -116,8 +127,35 @@ def prepare(frame: pd.DataFrame, law: Law, group: str | None = None) -> Rows:
         group=_codes(frame, [group])[kept] if group else None,
         index=frame.index.to_numpy()[kept],
         dropped=dropped,
-        warnings=warnings,
+        warnings=(*warnings, *_mixtures(frame[kept], law)),
     )
+
+
+def _blown_up(loss: NDArray[Any], cell: NDArray[Any]) -> NDArray[Any]:
+    """Which runs, (n,) of bool, have a loss over `DIVERGED` times the best of their cell."""
+    usable = np.where(np.isfinite(loss) & (loss > 0), loss, np.inf)
+    best = np.full(cell.max(initial=0) + 1, np.inf)
+    np.minimum.at(best, cell, usable)
+    return np.isfinite(loss) & (loss > DIVERGED * best[cell])
+
+
+def _mixtures(frame: pd.DataFrame, law: Law) -> list[str]:
+    """A sentence for each of `OF_ONE_KIND` that differs among the rows of a law of loss that does not read it, and one
+    for repeated data that it takes for fresh."""
+    if "loss" not in law.targets:
+        return []
+    found = []
+    for name in OF_ONE_KIND:
+        if name in frame and name not in law.columns and frame[name].nunique() > 1:
+            values = ", ".join(map(str, sorted(frame[name].dropna().unique())[:4]))
+            found.append(f"the rows mix {frame[name].nunique()} values of {name} ({values}): choose one with --where")
+    if "epochs" in frame and "epochs" not in law.columns and "n_tokens" in law.columns:
+        repeating = int((as_numbers(frame, "epochs") > REPEATED).sum())
+        if repeating:
+            found.append(
+                f"{repeating} rows repeat their data, which {law.name} takes for fresh; see the law repetition"
+            )
+    return found
 
 
 def _reasons(

@@ -18,7 +18,7 @@ def summarise(fit: Fit) -> str:
     width = max(map(len, fit.law.names))
     lines = [
         f"{fit.law.name}: {fit.n_rows} rows, {fit.loss} loss of {fit.residual} residuals"
-        f" (sum {fit.objective:.8g}), {fit.convention['params']} params"
+        f" (sum {fit.objective:.8g})" + (f", {fit.convention['params']} params" if "n_params" in fit.range else "")
     ]
     for name, value in fit.params.items():
         said = f"{value:<12.6g} {bracket(fit.interval[name])}" if fit.identified[name] else "not identified"

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lbscale.laws.bootstrap import spread
-from lbscale.laws.effects import Z975, Effects, factors
+from lbscale.laws.effects import Z975, Effects
+from lbscale.laws.factors import factors
 from lbscale.laws.table import Rows
 
 __all__ = ["Z975", "Noise", "estimate_noise", "scaled_sd", "spread"]

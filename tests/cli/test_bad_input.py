@@ -61,6 +61,8 @@ def listing(folder: Path) -> dict[str, bytes]:
         (("plan", "tuor"), ["study: 'tuor'", "did you mean 'tour'?"]),
         (("run", "tuor"), ["study: 'tuor'", "did you mean 'tour'?"]),
         (("plan", "missing.py"), ["study: 'missing.py'", "a Python module at that path"]),
+        (("plan", "mine.py", "--remat", "ful"), ["remat: 'ful'", "did you mean 'full'?", "allowed: dots, full, none"]),
+        (("run", "mine.py", "--remat", "ful"), ["remat: 'ful'", "did you mean 'full'?"]),
         (("plan", "heads.py"), ["n_heads: 3", "a divisor of d_model = 16"]),
         (("plan", "rows.py"), ["batch_size_tokens: 100", "a multiple of seq_len = 64"]),
         (("run", "rows.py"), ["batch_size_tokens: 100", "a multiple of seq_len = 64"]),

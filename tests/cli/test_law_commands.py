@@ -154,6 +154,40 @@ def test_predict_prints_the_document_of_the_contract(lbscale: Command, saved: st
 def test_predict_without_json_tells_both_intervals(lbscale: Command, saved: str) -> None:
     outcome = lbscale("predict", saved, "--set", "n_params=1e8", "n_tokens=1e10")
     assert outcome.out.startswith("loss ") and outcome.out.count("95 %") == 2
+    assert "nats per token" in outcome.out.splitlines()[0]
+
+
+def test_predict_tells_each_target_in_its_unit(lbscale: Command, folder: Path) -> None:
+    rows = [(n, d, 2.0 * n**-0.6 * d**0.2 * lr, 0.4 * d**0.58 * b, 3 + np.log(lr) ** 2 + np.log(b) ** 2 / 9)
+            for n in (1e8, 3e8, 1e9) for d in (1e9, 1e10, 1e11) for lr in 2.0 ** np.arange(-2, 3)
+            for b in 2.0 ** np.arange(-2, 3)]  # fmt: skip
+    names = ["n_params", "n_tokens", "learning_rate", "batch_size_tokens", "loss"]
+    pd.DataFrame(rows, columns=names).to_csv(folder / "grid.csv", index=False)
+    lbscale("fit", "grid.csv", "--law", "batch_upper_edge", "--out", "edge.json")
+    assert lbscale("fit", "grid.csv", "--law", "step_law", "--out", "step.json").code == 0
+    said = lbscale("predict", "step.json", "--set", "n_params=1e9", "n_tokens=2e10").out
+    assert "loss" not in said and said.count("95 %") == 4
+    assert said.startswith("learning_rate ") and "batch_size_tokens " in said and " tokens\n" in said
+    advice = lbscale("recommend", "--n-params", "1e9", "--n-tokens", "2e10", "--from", "edge.json", "--json").json
+    assert advice["batch_size_tokens"]["source"] == "batch_upper_edge"
+
+
+def test_predict_refuses_a_point_where_the_law_is_not_finite(lbscale: Command, folder: Path) -> None:
+    batch = 2.0 ** np.arange(15, 24)
+    frame = pd.DataFrame({"batch_size_tokens": batch, "steps_to_target": 2e3 + 4e8 / batch})
+    frame.to_csv(folder / "curve.csv", index=False)
+    assert lbscale("fit", "curve.csv", "--law", "steps_to_target", "--bootstrap", "0", "--out", "fit.json").code == 0
+    outcome = lbscale("predict", "fit.json", "--set", "batch_size_tokens=1e-305", "--json")
+    assert outcome.code == 2 and outcome.out == "" and outcome.err.count("\n") == 1
+    assert "steps_to_target is finite" in outcome.err
+
+
+def test_recommend_says_when_fits_count_params_differently(lbscale: Command, table: Path, saved: str) -> None:
+    fit(lbscale, table, "--params-convention", "total", "--out", "total.json")
+    words = ("recommend", "--flops", "1e20", "--json", "--from", saved)
+    mixed = lbscale(*words, "total.json").json["warnings"]
+    assert not any("--params-convention" in warning for warning in lbscale(*words).json["warnings"])
+    assert any("--params-convention" in warning for warning in mixed), mixed
 
 
 @pytest.mark.parametrize(

@@ -72,3 +72,10 @@ def test_exponents_are_shown_under_both_counts(rng):
     lines = convention_lines(found)
     assert len(lines) == 2 and "by total params: alpha 0.35" in lines[0]
     assert laws.by_convention(table, "chinchilla") == {}
+
+
+def test_params_beside_a_total_count_are_non_embedding(rng):
+    table = surface_table(rng, 30)
+    both = table.assign(n_params_total=table.n_params + 1e7)
+    assert counted(both) == ["total", "non_embedding"]
+    assert set(laws.by_convention(both, "chinchilla", bootstrap=0)) == {"total", "non_embedding"}

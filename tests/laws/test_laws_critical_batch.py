@@ -104,6 +104,12 @@ def test_a_recommendation_has_the_critical_batch(rng: np.random.Generator) -> No
     assert field["interval"][0] < LEVEL * 3000.0**EXPONENT < field["interval"][1]
 
 
+def test_a_missing_column_is_sought_in_the_table_that_was_given(rng: np.random.Generator) -> None:
+    table = curves(rng).rename(columns={"target_loss": "target_loss_nats_per_token"})
+    with pytest.raises(InputError, match="nearest: target_loss_nats_per_token"):
+        fit(table, CRITICAL_BATCH_LOSS)
+
+
 def test_unknown_definitions_and_columns_are_refused() -> None:
     with pytest.raises(InputError, match="definition"):
         critical_batch_law("x", "n_params", "gradient")

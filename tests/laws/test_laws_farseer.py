@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,7 +13,8 @@ from surface_tables import grid_table
 
 from lbscale import laws
 from lbscale.errors import InputError
-from lbscale.laws.farseer import FARSEER, Curve, box_cox, curves_of, differential_piecewise, published, theta_at
+from lbscale.laws.farseer import FARSEER, differential_piecewise
+from lbscale.laws.farseer_curves import Curve, box_cox, curves_of, published, theta_at
 
 PAPER = {"a1": -0.124, "b1": 0.424, "alpha": 0.123, "a2": 88.01, "b2": -5.287, "beta": -0.1,
          "a3": -0.021, "b3": 0.091, "gamma": 0.169}  # fmt: skip
@@ -77,12 +79,33 @@ def test_no_start_of_scipy_finds_better(rng):
     fit = laws.fit(table, "farseer", loss="squares", bootstrap=0)
     law = fit.law
     searched = law.to_search(fit.theta)
-    residual = lambda u: np.log(law.predict(law.from_search(u), table)) - np.log(table.loss)
+    centre, _, weight = law.penalty
+
+    def residual(u):
+        rows = np.log(law.predict(law.from_search(u), table)) - np.log(table.loss)
+        return np.concatenate([rows, np.sqrt(weight) * (u - centre)])
+
     costs = [
         least_squares(residual, searched + 0.1 * rng.normal(size=9), xtol=1e-12, ftol=1e-12, max_nfev=300).cost
         for _ in range(6)
     ]
-    assert fit.objective <= min(costs) * (1 + 1e-6)
+    assert 0.5 * np.sum(residual(searched) ** 2) <= min(costs) * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_short_span_of_another_law_does_not_run_away(seed):
+    """Seven sizes of a Chinchilla surface, of which powers left to themselves predict 16 % wrongly at three times the
+    largest."""
+    sizes, rng = np.geomspace(5e7, 2e9, 10), np.random.default_rng(seed)
+    n_params, per_param = (grid.ravel() for grid in np.meshgrid(sizes, [5, 10, 20, 40, 80], indexing="ij"))
+    n_tokens = n_params * per_param
+    true = 1.8 + 480 / n_params**0.35 + 2100 / n_tokens**0.37
+    noise = np.exp(0.005 * rng.standard_normal(true.size))
+    table = pd.DataFrame({"n_params": n_params, "n_tokens": n_tokens, "loss": true * noise})
+    small, largest = n_params < 1.01 * sizes[6], n_params > 0.99 * sizes[9]
+    fit = laws.fit(table[small], "farseer", bootstrap=0)
+    error = fit.law.predict(fit.theta, table[largest]) / true[largest] - 1
+    assert np.abs(error).max() < 0.06
 
 
 def test_piecewise_procedure_finds_the_surface():
@@ -113,5 +136,5 @@ def test_a_saved_fit_predicts_the_same(rng, tmp_path):
 @given(x=st.floats(-8, 8), power=st.floats(-1, 1))
 def test_box_cox(x, power):
     value = float(box_cox(np.array(x), np.array(power)))
-    limit = x if power == 0 else np.expm1(power * x) / power
+    limit = x if abs(power) < 1e-200 else np.expm1(power * x) / power  # subnormal powers have few digits
     assert value == pytest.approx(limit, rel=1e-9, abs=1e-12)

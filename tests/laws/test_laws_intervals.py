@@ -14,7 +14,7 @@ from test_laws_optimum import LINE
 from lbscale import laws
 from lbscale.errors import InputError
 from lbscale.laws.clusters import connect
-from lbscale.laws.effects import factors
+from lbscale.laws.factors import factors
 from lbscale.laws.table import prepare
 
 FAR = {"n_params": 4e10, "n_tokens": 1e12}

@@ -109,3 +109,9 @@ def test_a_hundred_thousand_rows_are_fitted(rng):
     fit = laws.fit(surface_table(rng, 100_000), "chinchilla", bootstrap=0)
     assert fit.n_rows == 100_000
     assert fit.params["alpha"] == pytest.approx(0.35, abs=0.01)
+
+
+def test_a_missing_column_is_sought_among_those_that_begin_with_its_name(rng):
+    table = surface_table(rng, 5).rename(columns={"loss": "loss_of_some_long_corpus_nats_per_token"})
+    with pytest.raises(InputError, match="nearest: loss_of_some_long_corpus_nats_per_token"):
+        laws.fit(table, "chinchilla")

@@ -228,3 +228,27 @@ def test_compute_optimal_split_is_the_formula(rng):
     assert answer["n_params"]["value"] == pytest.approx(expected, rel=1e-4)
     assert answer["n_params"]["interval"][0] < expected < answer["n_params"]["interval"][1]
     assert 6 * answer["n_params"]["value"] * answer["n_tokens"]["value"] == pytest.approx(1e23)
+
+
+def test_rows_of_several_kinds_are_said_to_mix(rng):
+    table = surface_table(rng, 30)
+    half = np.arange(30) < 15
+    mixed = table.assign(loss_split=np.where(half, "train", "val"), seq_len=512, epochs=np.where(half, 0.5, 4.0))
+    said = laws.fit(mixed, "chinchilla", bootstrap=0).warnings
+    assert [w for w in said if "mix" in w] == [
+        "the rows mix 2 values of loss_split (train, val): choose one with --where"
+    ]
+    assert any("15 rows repeat their data" in w for w in said)
+    chosen = laws.fit(mixed, "chinchilla", where="loss_split == 'train'", bootstrap=0).warnings
+    assert not any("mix" in w or "repeat their data" in w for w in chosen)
+
+
+def test_tuning_runs_that_blew_up_unmarked_enter_as_lower_bounds(rng):
+    table = star_table(rng, corners=True).drop(columns=["init_seed", "data_seed"])
+    wild = table.groupby(["n_params", "n_tokens"])["learning_rate"].idxmax()
+    blown = table.assign(loss=table.loss.where(~table.index.isin(wild), 9.0))
+    fit = laws.fit(blown, "joint", bootstrap=0)
+    assert fit.n_censored == len(wild) and fit.n_rows == len(table) - len(wild)
+    assert any(f"{len(wild)} runs lost over 1.5 times" in warning for warning in fit.warnings)
+    marked = laws.fit(blown.assign(status="finished"), "joint", bootstrap=0)
+    assert marked.n_censored == 0 and marked.objective > 5 * fit.objective
