@@ -1,7 +1,8 @@
 """Exact matrix-multiplication FLOPs of a token, attention and head included.
 
 At small sizes 6N is under half of them. Elementwise work is not counted, as is the custom (Chowdhery et al. 2022, arXiv
-2204.02311, appendix B); attention counts the keys that are really multiplied, causal blocks of 128 queries at a time.
+2204.02311, appendix B), nor what a backward pass computes again; attention counts the keys that are really multiplied,
+causal blocks of 128 queries at a time.
 """
 
 from __future__ import annotations
