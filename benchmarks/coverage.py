@@ -1,8 +1,16 @@
 """How often 95 % intervals of predictions cover the truth, far outside the fitted data, over simulated tables.
 
-Three laws, each with independent noise and with errors that rows share: every order of the data is used by two
-trunks, of two sizes, and each trunk gives several annealed runs. The point predicted has four times the largest params
-and tokens. The rate at which an interval made for independent least-squares rows covers stands beside.
+Three laws, each with three kinds of errors:
+
+    independent   of every run alone;
+    shared        every order of the data is used by two trunks, of two sizes, each of which gives several annealed
+                  runs at budgets of its own: orders are groups of rows that share nothing with the others;
+    crossed       the same, annealed at one grid of budgets, which repeats each cell over trunks and orders and so
+                  leaves three groups of rows that share nothing; what trunks and orders share outweighs what each run
+                  has of its own.
+
+The point predicted has four times the largest params and tokens. The rate at which an interval made for independent
+least-squares rows covers stands beside.
 """
 
 from __future__ import annotations
@@ -12,7 +20,7 @@ import os
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -25,7 +33,28 @@ from lbscale.laws.effects import Z975
 BAR = (0.93, 0.97)
 SIZES = 4e7 * 2.0 ** np.arange(6)
 BUDGETS = 8e8 * 2.0 ** np.arange(6)
-ROW_SD, TRUNK_SD, ORDER_SD = 0.003, 0.003, 0.003
+CROSSED_BUDGETS = 8e8 * 2.0 ** np.arange(0.0, 5.5, 0.5)  # a checkpoint annealed at each of them
+KINDS = ("independent", "shared", "crossed")
+
+
+class Errors(NamedTuple):
+    """Standard deviations of ln loss: of each row, of each trunk, and of each order of the data."""
+
+    row: float
+    trunk: float
+    order: float
+
+    @property
+    def run(self) -> float:
+        """Of one more run, of a new trunk on a new order."""
+        return float(np.sqrt(self.row**2 + self.trunk**2 + self.order**2))
+
+
+SCATTER = {
+    "independent": Errors(0.003, 0.0, 0.0),
+    "shared": Errors(0.003, 0.003, 0.003),
+    "crossed": Errors(0.001, 0.004, 0.004),
+}
 
 
 @dataclass(frozen=True)
@@ -36,6 +65,7 @@ class Case:
     truth: tuple[float, ...]
     arms: tuple[tuple[float, ...], ...] = ((),)
     n_budgets: int = 3  # runs of a trunk, each with all the arms
+    n_crossed_budgets: int = 11
 
     def point(self) -> dict[str, float]:
         """What is predicted, settings at their true best."""
@@ -64,46 +94,48 @@ CASES = {
         (1.8, 0.6, 0.5, 0.35, 0.37, 3e-3, -0.4, -0.1, 0.4, 3e5, 0.5, 0.06, 1.8, 0.02, 1.3),
         STAR,
         n_budgets=1,
+        n_crossed_budgets=2,
     ),
 }
 
 
-def table(case: Case, rng: np.random.Generator, n_groups: int, shared: bool) -> pd.DataFrame:
-    """Runs of `n_groups` orders of the data on two trunks each, or, not `shared`, as many runs on their own."""
+def table(case: Case, rng: np.random.Generator, n_groups: int, kind: str) -> pd.DataFrame:
+    """Runs of `n_groups` orders of the data on two trunks each, with errors of a kind."""
+    crossed, scatter = kind == "crossed", SCATTER[kind]
     rows = []
     for order in range(n_groups):
         for trunk in range(2):
             n_params = SIZES[(2 * order + trunk) % SIZES.size]
-            for budget in rng.choice(BUDGETS, case.n_budgets, replace=False):
-                sizes = {"n_params": n_params, "n_tokens": budget * np.exp(rng.uniform(-0.3, 0.3))}
+            n_budgets = case.n_crossed_budgets if crossed else case.n_budgets
+            for budget in rng.choice(CROSSED_BUDGETS if crossed else BUDGETS, n_budgets, replace=False):
+                jitter = 1.0 if crossed else np.exp(rng.uniform(-0.3, 0.3))
+                sizes = {"n_params": n_params, "n_tokens": budget * jitter}
                 best = case.best(sizes)
                 for arm in case.arms:
                     settings = {name: best[name] * factor for name, factor in zip(best, arm, strict=True)}
                     rows.append({**sizes, **settings, "trunk_key": f"{order}-{trunk}", "data_seed": order})
     frame = pd.DataFrame(rows)
     trunk = frame.groupby("trunk_key", sort=False).ngroup().to_numpy()
-    error = ROW_SD * rng.standard_normal(len(frame))
-    if shared:
-        error += TRUNK_SD * rng.standard_normal(trunk.max() + 1)[trunk]
-        error += ORDER_SD * rng.standard_normal(n_groups)[frame["data_seed"]]
-    else:
+    error = scatter.row * rng.standard_normal(len(frame))
+    error += scatter.trunk * rng.standard_normal(trunk.max() + 1)[trunk]
+    error += scatter.order * rng.standard_normal(n_groups)[frame["data_seed"]]
+    if kind == "independent":
         frame = frame.drop(columns=["trunk_key", "data_seed"])
     return frame.assign(loss=case.loss(frame) * np.exp(error))
 
 
-def cover(name: str, n_groups: int, shared: bool, n_tables: int, first: int) -> dict[str, Any]:
+def cover(name: str, n_groups: int, kind: str, n_tables: int, first: int) -> dict[str, Any]:
     """How many of the tables' intervals hold the truth: of the mean, of one new run, and of independent rows."""
     case = CASES[name]
     point = case.point()
     truth = float(case.loss({column: np.array([value]) for column, value in point.items()})[0])
-    run_sd = np.hypot(ROW_SD, np.hypot(TRUNK_SD, ORDER_SD)) if shared else ROW_SD
     inside = {"mean": 0, "new_run": 0, "naive": 0}
     widths = []
     for k in range(first, first + n_tables):
-        rng = np.random.default_rng([k, n_groups, shared])
-        fit = laws.fit(table(case, rng, n_groups, shared), case.law, bootstrap=0)
+        rng = np.random.default_rng([k, n_groups, KINDS.index(kind)])
+        fit = laws.fit(table(case, rng, n_groups, kind), case.law, bootstrap=0)
         prediction = fit.predict(**point)
-        run = truth * np.exp(run_sd * rng.standard_normal())
+        run = truth * np.exp(SCATTER[kind].run * rng.standard_normal())
         low, high = prediction.interval_mean
         inside["mean"] += low is not None and low <= truth <= high
         widths.append(np.inf if low is None else np.log(high / low))
@@ -114,7 +146,7 @@ def cover(name: str, n_groups: int, shared: bool, n_tables: int, first: int) -> 
     rates = {f"{what}_coverage": share for what, share in shares.items()}
     errors = {f"{what}_error": float(np.sqrt(share * (1 - share) / n_tables)) for what, share in shares.items()}
     return {
-        "law": name, "errors": "shared" if shared else "independent", "groups": n_groups, "tables": n_tables,
+        "law": name, "errors": kind, "groups": n_groups, "tables": n_tables,
         **rates, **errors, "median_width": float(np.median(widths)),
     }  # fmt: skip
 
@@ -133,15 +165,15 @@ def main() -> None:
     options.add_argument("--tables", type=int, help="tables of each kind")
     options.add_argument("--first", type=int, default=0, help="number of the first table, to split a long run")
     options.add_argument("--laws", nargs="+", choices=CASES, default=list(CASES), help="default: all")
-    options.add_argument("--errors", nargs="+", choices=("independent", "shared"), default=["independent", "shared"])
+    options.add_argument("--errors", nargs="+", choices=KINDS, default=list(KINDS), help="default: all")
     options.add_argument("--groups", nargs="+", type=int, default=[24, 12], help="orders of the data (default 24, 12)")
     options = options.parse_args()
     n_tables = options.tables or (20 if options.quick else 1000)
     rows = []
     for n_groups in options.groups:
         for name in options.laws:
-            for errors in options.errors:
-                rows.append(cover(name, n_groups, errors == "shared", n_tables, options.first))
+            for kind in options.errors:
+                rows.append(cover(name, n_groups, kind, n_tables, options.first))
                 if not options.json:
                     print(said(rows[-1]), flush=True)
     bars = [
