@@ -36,27 +36,31 @@ class Controls:
         return len(self.apply_S)
 
 
-def controls(run: Run, micro_batch_tokens: int) -> Controls:
-    """The control arrays of a run; raises InputError unless the micro-batch divides every batch it takes."""
-    for size in run.batch.sizes_tokens:
+def controls(run: Run, micro_batch_tokens: int, first_tokens: int = 0, last_tokens: int | None = None) -> Controls:
+    """The control arrays of a run, or of its stretch between two updates' ends; raises InputError unless the
+    micro-batch divides every batch taken there."""
+    edges = update_edges(run.batch, run.n_tokens)
+    updates = slice(*np.searchsorted(edges, (first_tokens, edges[-1] if last_tokens is None else last_tokens)))
+    size_U = np.diff(edges)[updates]
+    for size in np.unique(size_U).tolist():
         allowed = f"a divisor of the batch size, {size} tokens, is needed"
         check(size % micro_batch_tokens == 0, "micro_batch_tokens", micro_batch_tokens, allowed)
-    edges = update_edges(run.batch, run.n_tokens)
-    steps_per_update = np.diff(edges) // micro_batch_tokens
+    steps_per_update = size_U // micro_batch_tokens
     n_steps = int(steps_per_update.sum())
     apply_S = np.zeros(n_steps, bool)
     apply_S[np.cumsum(steps_per_update) - 1] = True
-    per_update = hyperparameters(run, edges)
+    per_update = hyperparameters(run, edges, updates)
     hyper = {name: np.repeat(values.astype(np.float32), steps_per_update) for name, values in per_update.items()}
-    tokens_S = micro_batch_tokens * np.arange(1, n_steps + 1, dtype=np.int64)
+    tokens_S = first_tokens + micro_batch_tokens * np.arange(1, n_steps + 1, dtype=np.int64)
     return Controls(micro_batch_tokens // run.data.seq_len, apply_S, hyper, tokens_S)
 
 
-def hyperparameters(run: Run, edges: np.ndarray) -> dict[str, np.ndarray]:
-    """Float64 arrays over the updates between `edges`, by name: `learning_rate`, `decay` (the share of a decayed weight
-    that an update removes), and every real-valued field of the optimizer, whatever the optimizer."""
-    factor_U = learning_rate_factor(run.schedule, edges)
-    batch_U = np.diff(edges).astype(np.float64)
+def hyperparameters(run: Run, edges: np.ndarray, updates: slice = slice(None)) -> dict[str, np.ndarray]:
+    """Float64 arrays over the given updates (all by default) of a whole run's `edges`, by name: `learning_rate`,
+    `decay` (the share of a decayed weight that an update removes), and every real-valued field of the optimizer,
+    whatever the optimizer."""
+    factor_U = learning_rate_factor(run.schedule, edges, updates)
+    batch_U = (edges[1:][updates] - edges[:-1][updates]).astype(np.float64)
     learning_rate_U = run.learning_rate * factor_U
     arrays = {"learning_rate": learning_rate_U, "decay": _decay(run, factor_U, batch_U)}
     for field in dataclasses.fields(run.optimizer):
@@ -79,12 +83,10 @@ def _decay(run: Run, factor_U: np.ndarray, batch_U: np.ndarray) -> np.ndarray:
             return run.learning_rate * factor_U * coefficient
 
 
-def evaluation_steps(run_controls: Controls, n_points: int = 6, spacing: float = 2.0) -> np.ndarray:
-    """Micro-step counts at which a run's curve is read: the last `n_points` powers of `spacing` in tokens, moved to the
-    next update, then the end. Absolute in tokens, so that runs of one prefix meet at their points."""
-    n_tokens = int(run_controls.tokens_S[-1])
-    highest = int(np.ceil(np.log(n_tokens) / np.log(spacing))) - 1
+def evaluation_tokens(edges: np.ndarray, n_points: int = 6, spacing: float = 2.0) -> np.ndarray:
+    """Token counts at which a run's curve is read, given its update edges: the last `n_points` powers of `spacing`
+    before its end, moved to the next update, then the end. Absolute: runs of one prefix meet at their points."""
+    highest = int(np.ceil(np.log(edges[-1]) / np.log(spacing))) - 1
     targets = spacing ** np.arange(max(highest - n_points + 1, 0), highest + 1)
-    ends = np.flatnonzero(run_controls.apply_S) + 1
-    nearest = ends[np.searchsorted(run_controls.tokens_S[ends - 1], targets).clip(max=len(ends) - 1)]
-    return np.unique(np.append(nearest, len(run_controls.apply_S)))
+    nearest = edges[1:][np.searchsorted(edges[1:], targets).clip(max=len(edges) - 2)]
+    return np.unique(np.append(nearest, edges[-1]))

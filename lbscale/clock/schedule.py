@@ -15,9 +15,9 @@ from lbscale.spec import Constant, InverseSquareRoot, Run, Schedule, WarmupCosin
 _ANNEALED_FACTOR = 0.2
 
 
-def learning_rate_factor(schedule: Schedule, edges: np.ndarray) -> np.ndarray:
-    """Factor in [0, 1] for each update, float64 of shape (n_updates,), given the update edges in tokens."""
-    tokens = (edges[:-1] + edges[1:]) / 2
+def learning_rate_factor(schedule: Schedule, edges: np.ndarray, updates: slice = slice(None)) -> np.ndarray:
+    """Factor in [0, 1] for each of the `updates` (all by default), float64, given a whole run's edges in tokens."""
+    tokens = (edges[:-1][updates] + edges[1:][updates]) / 2
     warmup_updates = min(schedule.warmup_updates, len(edges) - 1)
     warmup_tokens = max(float(schedule.warmup_tokens), float(edges[warmup_updates]))  # type: ignore[arg-type]
     return np.minimum(1.0, tokens / max(warmup_tokens, 1.0)) * _after_warmup(

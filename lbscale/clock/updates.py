@@ -2,31 +2,52 @@
 
 from __future__ import annotations
 
-import itertools
+from dataclasses import dataclass
 
 import numpy as np
 
 from lbscale.spec import Batch, Run
 
 
-def update_edges(batch: Batch, n_tokens: int) -> np.ndarray:
-    """Token counts before the first update and after each one, int64 of shape (n_updates + 1,).
+@dataclass(frozen=True)
+class EqualUpdates:
+    """Consecutive updates of one batch size, from the token `first` on."""
 
-    Only whole batches are trained, so the last edge may fall short of `n_tokens`. A ramp changes size at the first
+    first: int
+    size: int
+    count: int
+
+    @property
+    def last(self) -> int:
+        """The token after their last one."""
+        return self.first + self.size * self.count
+
+
+def equal_updates(batch: Batch, n_tokens: int) -> list[EqualUpdates]:
+    """The updates of a budget, as stretches of one batch size.
+
+    Only whole batches are trained, so the last one may fall short of `n_tokens`. A ramp changes size at the first
     update that begins at or after its boundary.
     """
-    edges = [np.zeros(1, np.int64)]
+    stretches: list[EqualUpdates] = []
     position = 0
     boundaries = [*getattr(batch, "until_tokens", ()), n_tokens]
     for i, (size, boundary) in enumerate(zip(batch.sizes_tokens, boundaries, strict=True)):
         room = min(boundary, n_tokens) - position
         is_last = i == len(boundaries) - 1
         count = max(0, min(room // size if is_last else -(-room // size), (n_tokens - position) // size))
-        edges.append(position + size * np.arange(1, count + 1, dtype=np.int64))
+        if count:
+            stretches.append(EqualUpdates(position, size, count))
         position += size * count
-    return np.fromiter(itertools.chain.from_iterable(edges), np.int64)
+    return stretches
+
+
+def update_edges(batch: Batch, n_tokens: int) -> np.ndarray:
+    """Token counts before the first update and after each one, int64 of shape (n_updates + 1,)."""
+    each = [at.first + at.size * np.arange(1, at.count + 1) for at in equal_updates(batch, n_tokens)]
+    return np.concatenate([np.zeros(1, np.int64), *each])
 
 
 def trained_tokens(run: Run) -> int:
     """Row positions that the run trains on: `n_tokens` rounded down to whole batches."""
-    return int(update_edges(run.batch, run.n_tokens)[-1])
+    return equal_updates(run.batch, run.n_tokens)[-1].last

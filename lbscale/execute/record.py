@@ -6,18 +6,17 @@ import functools
 import math
 import os
 import platform
-import time
+from dataclasses import dataclass
 from typing import Any
 
 import jax
 import numpy as np
 
-from lbscale.clock import is_annealed, row_indices
+from lbscale.clock import is_annealed, prefix_key, row_indices, trunk_key
 from lbscale.data import PackedCorpus
-from lbscale.execute.slot import Slot
-from lbscale.plan import Layout
-from lbscale.spec import FlaxModel, Model, source_digest
-from lbscale.store import SOURCE_DIGEST, Result
+from lbscale.plan import Layout, Stretch
+from lbscale.spec import FlaxModel, Model, Run, source_digest
+from lbscale.store import SOURCE_DIGEST, CurvePoint, Result
 from lbscale.train import Measurement
 
 
@@ -43,21 +42,32 @@ def _source(model: Model) -> dict[str, str]:
     return {SOURCE_DIGEST: source_digest(model)} if isinstance(model, FlaxModel) else {}
 
 
-def result_of(
-    slot: Slot, lane: int, measurement: Measurement, diverged_at: int, corpus: PackedCorpus, layout: Layout
-) -> Result:
-    """The result of one lane at its end.
+@dataclass(frozen=True)
+class Reading:
+    """What is known of a run at its end: the stretches of its way, its curve, the seconds it took, its last loss, and
+    the micro-step of its first non-finite gradient or -1."""
+
+    path: tuple[Stretch, ...]
+    curve: tuple[CurvePoint, ...]
+    seconds: float
+    measurement: Measurement
+    diverged_at: int
+
+
+def result_of(run: Run, reading: Reading, corpus: PackedCorpus, layout: Layout) -> Result:
+    """The result of a run at its end.
 
     A run has diverged if a gradient was not finite, or if it ended both above a uniform guess and above where its curve
     began. Its budget stands as planned even where a group was ended early because none of its lanes was left.
     """
-    run = slot.group.runs[lane]
-    began_at = max([math.log(run.model.vocab_size), *(point.loss for point in slot.curves[lane][:1])])
-    diverged = diverged_at >= 0 or not measurement.loss <= began_at
+    path, measurement = reading.path, reading.measurement
+    began_at = max([math.log(run.model.vocab_size), *(point.loss for point in reading.curve[:1])])
+    diverged = reading.diverged_at >= 0 or not measurement.loss <= began_at
     loss = None if diverged else measurement.loss
-    n_tokens = int(slot.controls[lane].tokens_S[-1])
+    n_tokens = path[-1].last_tokens
     n_rows = n_tokens // run.data.seq_len
     index = row_indices(run.data_seed, 0, n_rows, len(corpus.train))
+    branched_at = max((stretch.last_tokens for stretch in path if stretch.n_runs > 1), default=0)
     return Result(
         status="diverged" if diverged else "finished",
         loss=loss,
@@ -68,8 +78,22 @@ def result_of(
         n_tokens_real=int(np.sum(corpus.train.segments_RT[index] > 0)),
         epochs=n_rows / len(corpus.train),
         annealed=is_annealed(run),
-        diverged_tokens=int(slot.controls[lane].tokens_S[diverged_at - 1]) if diverged_at >= 0 else None,
-        seconds=time.perf_counter() - slot.began,
-        curve=tuple(slot.curves[lane]),
-        machine=machine_record(layout, slot.controls[lane].micro_batch_rows * run.data.seq_len) | _source(run.model),
+        diverged_tokens=_tokens_at(path, reading.diverged_at) if reading.diverged_at >= 0 else None,
+        seconds=reading.seconds,
+        curve=reading.curve,
+        machine=machine_record(layout, path[-1].program.micro_batch_tokens) | _source(run.model),
+        trunk_key=trunk_key(run),
+        branched_at_tokens=branched_at,
+        branched_from=prefix_key(run, branched_at) if branched_at else None,
     )
+
+
+def _tokens_at(path: tuple[Stretch, ...], step: int) -> int:
+    """The clock after `step` micro-steps of a way."""
+    for stretch in path:
+        micro = stretch.program.micro_batch_tokens
+        n_steps = stretch.n_tokens // micro
+        if step <= n_steps:
+            return stretch.first_tokens + step * micro
+        step -= n_steps
+    raise AssertionError(f"the way ends {step} micro-steps before")

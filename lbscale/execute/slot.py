@@ -1,15 +1,15 @@
-"""A slot: a group of lanes on its way through training, on the host's side."""
+"""A slot: a group of lanes on its way through a stretch of training, on the host's side."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from lbscale.clock import Controls, controls, evaluation_steps, row_indices
+from lbscale.clock import Controls, controls, row_indices
 from lbscale.plan import Group
-from lbscale.store import CurvePoint
 
 # A curve's points are read on this share of the validation rows, the final loss on all of them: on a short run the
 # points would otherwise cost as much as the training.
@@ -18,20 +18,25 @@ _CURVE_SHARE = 8
 
 @dataclass
 class Slot:
-    """Where a group stands, in micro-steps, and where it stops to be measured; its last stop is its end."""
+    """Where a group stands, in micro-steps from its stretches' beginning, and where it stops; its last stop is its end.
+
+    `tokens` are the token counts at which a curve is read.
+    """
 
     group: Group
     controls: tuple[Controls, ...]
     stops: list[int]
+    tokens: frozenset[int]
     position: int = 0
     began: float = field(default_factory=time.perf_counter)
-    curves: list[list[CurvePoint]] = field(default_factory=list)
 
     @classmethod
-    def of(cls, group: Group, micro_batch_tokens: int) -> Slot:
+    def of(cls, group: Group, tokens: Collection[int] = ()) -> Slot:
         """A slot before its first micro-step."""
-        every = tuple(controls(run, micro_batch_tokens) for run in group.runs)
-        return cls(group, every, list(evaluation_steps(every[0])), curves=[[] for _ in group.runs])
+        first, micro = group.lanes[0].first_tokens, group.lanes[0].program.micro_batch_tokens
+        every = tuple(controls(one.lead, micro, one.first_tokens, one.last_tokens) for one in group.lanes)
+        stops = {(count - first) // micro for count in tokens}
+        return cls(group, every, sorted(stops | {every[0].n_steps}), frozenset(tokens))
 
     @property
     def at_stop(self) -> bool:
@@ -39,13 +44,29 @@ class Slot:
         return self.position == self.stops[0]
 
     @property
+    def at_end(self) -> bool:
+        """Whether the stretches are trained."""
+        return self.position == self.stops[-1]
+
+    @property
     def n_tokens(self) -> int:
-        """Row positions trained by each lane so far."""
-        return int(self.controls[0].tokens_S[self.position - 1]) if self.position else 0
+        """The clock of each lane, in row positions."""
+        first, micro = self.group.lanes[0].first_tokens, self.group.lanes[0].program.micro_batch_tokens
+        return first + self.position * micro
 
     def rows_wanted(self, n_rows: int) -> int:
-        """How many of `n_rows` validation rows the next stop measures."""
-        return n_rows if len(self.stops) == 1 else max(1, n_rows // _CURVE_SHARE)
+        """How many of `n_rows` validation rows are measured here: all where a run ends, a curve's share of them where
+        one is read."""
+        if not self.at_stop:
+            return 0
+        if self.at_end and any(stretch.ends for stretch in self.group.lanes):
+            return n_rows
+        return curve_rows(n_rows) if self.n_tokens in self.tokens else 0
+
+
+def curve_rows(n_rows: int) -> int:
+    """How many of `n_rows` validation rows a curve's points are read on."""
+    return max(1, n_rows // _CURVE_SHARE)
 
 
 @dataclass(frozen=True)
@@ -71,11 +92,12 @@ def window(
         if slot is None:
             continue
         steps = slice(slot.position, slot.position + n_steps)
-        rows = (steps.start * micro_batch_rows, steps.stop * micro_batch_rows)
+        first = slot.n_tokens // slot.group.lanes[0].program.data.seq_len
+        rows = (first, first + n_steps * micro_batch_rows)
         apply_GS[g, :n_steps] = slot.controls[0].apply_S[steps]
-        for lane, (run, arrays) in enumerate(zip(slot.group.runs, slot.controls, strict=True)):
+        for lane, (stretch, arrays) in enumerate(zip(slot.group.lanes, slot.controls, strict=True)):
             for name, values_S in arrays.hyper.items():
                 hyper_GLS[name][g, lane, :n_steps] = values_S[steps]
-            index = row_indices(run.data_seed, *rows, n_rows)
+            index = row_indices(stretch.lead.data_seed, *rows, n_rows)
             index_GLSB[g, lane, :n_steps] = index.reshape(n_steps, micro_batch_rows)
     return Window(apply_GS, hyper_GLS, index_GLSB)

@@ -19,7 +19,11 @@ class CurvePoint:
 class Result:
     """`status` is finished, diverged or stopped. A diverged run has no loss; `diverged_tokens` is the clock at its
     first non-finite gradient, or null where its loss ended worse than it began. `n_tokens_real` leaves
-    padding out. `machine` says where and how it ran: recorded, and no part of the run's key."""
+    padding out. `machine` says where and how it ran: recorded, and no part of the run's key.
+
+    `trunk_key` is that of every run which agrees with this one on the first update. Up to `branched_at_tokens` it was
+    trained together with others; `branched_from` names its state there (`clock.prefix_key`), null where it began alone.
+    """
 
     status: str
     loss: float | None
@@ -34,3 +38,6 @@ class Result:
     seconds: float
     curve: tuple[CurvePoint, ...]
     machine: dict[str, Any]
+    trunk_key: str | None = None
+    branched_at_tokens: int = 0
+    branched_from: str | None = None

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from lbscale.clock import hyperparameters, learning_rate_factor, update_edges
+from lbscale.clock import hyperparameters, learning_rate_factor, trunk_key, update_edges
 from lbscale.count import count_params, training_flops
 from lbscale.spec import FlaxModel, HalfLife, Run, WeightDecay, run_key
 from lbscale.store.directory import Store
@@ -82,7 +82,8 @@ def _row(run: Run, result: Result) -> dict[str, Any]:
         "epochs": result.epochs,
         "init_seed": run.init_seed,
         "data_seed": run.data_seed,
-        "trunk_key": run_key(run),  # a run trained on its own is its own trunk
+        "trunk_key": result.trunk_key or trunk_key(run),
+        "branched_at_tokens": result.branched_at_tokens,
         "corpus": f"{run.data.name} {run.data.fingerprint}",
         "optimizer": run.optimizer.kind,
         "schedule": run.schedule.kind,

@@ -70,6 +70,7 @@ class LanePrograms:
         states = {"donate_argnums": (0,), "out_shardings": shardings}
         self._restart = compiled(self._restart_local, (lanes, lanes, lanes), **states)
         self._advance = compiled(self._advance_local, (lanes, shared, lanes, lanes, lanes, shared), **states)
+        self._resume = jax.jit(_replaced, **states)
         self._evaluate = compiled(self._evaluate_local, (lanes, shared, lanes))
 
     @property
@@ -86,6 +87,22 @@ class LanePrograms:
     def restart(self, states: LaneState, seeds_GL: np.ndarray, fresh_G: np.ndarray) -> LaneState:
         """States with the lanes of every `fresh` slot initialised from their seeds (uint32)."""
         return self._restart(states, seeds_GL, fresh_G)
+
+    def at_update(self, states: LaneState) -> LaneState:
+        """A copy on the host of all lanes at the end of an update, without the sums, which are zero there."""
+        return jax.device_get(_without_sums(states))
+
+    def resume(self, states: LaneState, begins: dict[int, list[LaneState]]) -> LaneState:
+        """States with the lanes of the slots that `begins` names put where such copies, one a lane, stand. Lanes that a
+        group lacks are as if they had diverged."""
+        shape = (self.n_slots, self.layout.group_size)
+        seats = jax.tree.map(lambda leaf: np.zeros(shape + leaf.shape, leaf.dtype), _without_sums(self._one))
+        replaced_G = np.zeros(self.n_slots, bool)
+        for g, lanes in begins.items():
+            replaced_G[g] = True
+            for lane, state in enumerate(lanes):
+                jax.tree.map(lambda seat, leaf, at=(g, lane): seat.__setitem__(at, leaf), seats, state)
+        return self._resume(states, jax.device_put(seats, _without_sums(self._state_shardings)), replaced_G)
 
     def advance(
         self,
@@ -166,6 +183,21 @@ class LanePrograms:
             return jax.lax.fori_loop(0, (n_wanted + block - 1) // block, body, nothing_LR)
 
         return jax.lax.map(slot, (params, n_rows_G))
+
+
+def _without_sums(states: Any) -> Any:
+    """Of a lane's state, or of a tree like it, all but the sums over micro-steps."""
+    return states._replace(gradient=None, weight=None)
+
+
+def _replaced(states: LaneState, seats: LaneState, replaced_G: jax.Array) -> LaneState:
+    """The states, with those of the replaced slots taken from `seats`, their sums zero."""
+    sums = jax.tree.map(jnp.zeros_like, (states.gradient, states.weight))
+
+    def choose(old: jax.Array, new: jax.Array) -> jax.Array:
+        return jnp.where(replaced_G.reshape(-1, *[1] * (old.ndim - 1)), new, old)
+
+    return jax.tree.map(choose, states, seats._replace(gradient=sums[0], weight=sums[1]))
 
 
 @functools.lru_cache(maxsize=16)

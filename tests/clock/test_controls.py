@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbscale.clock import controls, evaluation_steps, learning_rate_factor, trained_tokens, update_edges
+from lbscale.clock import controls, evaluation_tokens, learning_rate_factor, trained_tokens, update_edges
 from lbscale.errors import InputError
 from lbscale.spec import (
     SGD,
@@ -137,23 +137,37 @@ def test_a_micro_batch_that_does_not_divide_a_batch_is_refused(batch: Batch) -> 
 
 @given(batch=batches, n_tokens=st.integers(2048, 60_000), n_points=st.integers(1, 12))
 def test_a_curve_is_read_at_few_update_ends_and_at_the_end(batch: Batch, n_tokens: int, n_points: int) -> None:
-    steps = controls(run_of(batch=batch, n_tokens=n_tokens), SEQ_LEN)
-    read = evaluation_steps(steps, n_points)
-    assert steps.apply_S[read - 1].all()
-    assert read[-1] == steps.n_steps
+    edges = update_edges(batch, n_tokens)
+    read = evaluation_tokens(edges, n_points)
+    assert set(read.tolist()) <= set(edges[1:].tolist())
+    assert read[-1] == edges[-1]
     assert len(read) <= n_points + 1 and (np.diff(read) > 0).all()
 
 
 @pytest.mark.parametrize("batch", [ConstantBatch(192), RampedBatch((64, 128, 256), (200, 1500))])
 def test_runs_of_different_budgets_share_the_points_of_their_curves(batch: Batch) -> None:
     budgets = (4096, 10_000, 40_000)
-    read = [set(evaluation_steps(controls(run_of(batch=batch, n_tokens=n), SEQ_LEN), 20).tolist()) for n in budgets]
+    read = [set(evaluation_tokens(update_edges(batch, n), 20).tolist()) for n in budgets]
     for shorter, longer in itertools.pairwise(read):
         assert shorter - {max(shorter)} <= longer
         assert len(shorter) > 5
 
 
 def test_points_of_a_curve_are_the_first_updates_past_powers_of_two() -> None:
-    steps = controls(run_of(batch=ConstantBatch(192), n_tokens=4096), 64)
-    tokens = steps.tokens_S[evaluation_steps(steps, n_points=3) - 1]
+    tokens = evaluation_tokens(update_edges(ConstantBatch(192), 4096), n_points=3)
     assert tokens.tolist() == [192 * 3, 192 * 6, 192 * 11, 192 * 21]  # past 512, 1024 and 2048; the end
+
+
+@given(batch=batches, first=st.integers(0, 20), length=st.integers(1, 12))
+def test_the_arrays_of_a_stretch_are_those_of_the_run_there(batch: Batch, first: int, length: int) -> None:
+    run = run_of(batch=batch, optimizer=AdamW(beta2=HalfLife(6400.0)))
+    edges = update_edges(batch, run.n_tokens).tolist()
+    first = min(first, len(edges) - 2)
+    last = min(first + length, len(edges) - 1)
+    whole, part = controls(run, 16), controls(run, 16, edges[first], edges[last])
+    steps = slice(edges[first] // 16, edges[last] // 16)
+    assert part.tokens_S.tolist() == whole.tokens_S[steps].tolist()
+    assert part.apply_S.tolist() == whole.apply_S[steps].tolist()
+    assert {name: a.tolist() for name, a in part.hyper.items()} == {
+        name: a[steps].tolist() for name, a in whole.hyper.items()
+    }

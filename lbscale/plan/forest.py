@@ -1,0 +1,113 @@
+"""The forest: every prefix that runs share, found by comparing their control arrays, trained once.
+
+A node is a state at a token count, an edge a stretch of training. Which runs stand beside a run decides how far it is
+trained together with others, and no bit of its result: a stretch's micro-batch follows from its batch size alone.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from lbscale.clock import (
+    EqualUpdates,
+    agreeing_updates,
+    control_columns,
+    equal_updates,
+    n_updates,
+    optimizer_structure,
+    origin,
+    update_edges,
+)
+from lbscale.count import training_flops
+from lbscale.plan.layout import Layout, Program, micro_batch_tokens
+from lbscale.spec import Run
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Training from one token count to another under one program, on behalf of `n_runs` runs.
+
+    `lead` is one of them: their control arrays agree up to `last_tokens`. `ends` are those that end there. `parent` is
+    the index of the stretch whose end is this one's beginning; None where it begins at initial values.
+    """
+
+    index: int
+    parent: int | None
+    program: Program
+    lead: Run
+    first_tokens: int
+    last_tokens: int
+    n_runs: int
+    ends: tuple[Run, ...]
+
+    @property
+    def n_tokens(self) -> int:
+        """Row positions trained."""
+        return self.last_tokens - self.first_tokens
+
+    @property
+    def flops(self) -> float:
+        """Exact training FLOPs."""
+        return training_flops(self.program.model, self.program.data.seq_len, self.n_tokens)
+
+    @property
+    def updates(self) -> tuple[EqualUpdates, ...]:
+        """Its updates, as stretches of one batch size."""
+        return tuple(clipped(self.lead, self.first_tokens, self.last_tokens))
+
+
+def clipped(run: Run, first_tokens: int, last_tokens: int) -> list[EqualUpdates]:
+    """The run's updates between two updates' ends, as stretches of one batch size."""
+    found = []
+    for updates in equal_updates(run.batch, run.n_tokens):
+        start, stop = max(updates.first, first_tokens), min(updates.last, last_tokens)
+        if start < stop:
+            found.append(EqualUpdates(start, updates.size, (stop - start) // updates.size))
+    return found
+
+
+def grow_forest(runs: Iterable[Run], layout: Layout) -> tuple[Stretch, ...]:
+    """The stretches that train `runs` (each given once), every parent before its children."""
+    alike: dict[object, list[Run]] = {}
+    for run in runs:
+        alike.setdefault(origin(run), []).append(run)
+    stretches: list[Stretch] = []
+    branches: deque[tuple[list[Run], int, int | None]] = deque((members, 0, None) for members in alike.values())
+    while branches:
+        members, first, parent = branches.popleft()
+        last = agreeing_updates(members, first)
+        ends, groups = _parted(members, last)
+        parts = _by_program(members[0], first, last, layout)
+        for program, begins, stops in parts:
+            ending = tuple(ends) if stops == parts[-1][2] else ()
+            index = len(stretches)
+            stretches.append(Stretch(index, parent, program, members[0], begins, stops, len(members), ending))
+            parent = index
+        branches += [(group, last, parent) for group in groups]
+    return tuple(stretches)
+
+
+def _parted(members: list[Run], at: int) -> tuple[list[Run], list[list[Run]]]:
+    """Those of the runs that end after `at` updates, and the others by their next update."""
+    ends = [run for run in members if n_updates(run) == at]
+    groups: dict[bytes, list[Run]] = {}
+    if len(ends) < len(members):
+        for run in members:
+            if n_updates(run) > at:
+                groups.setdefault(control_columns(run, at, at + 1).tobytes(), []).append(run)
+    return ends, list(groups.values())
+
+
+def _by_program(run: Run, first: int, last: int, layout: Layout) -> list[tuple[Program, int, int]]:
+    """The run's updates `first` to `last` - 1, cut where the micro-batch changes: programs, with their tokens."""
+    edges = update_edges(run.batch, run.n_tokens)
+    target = layout.micro_batch_target(run.model)
+    parts: list[tuple[Program, int, int]] = []
+    for updates in clipped(run, int(edges[first]), int(edges[last])):
+        micro = micro_batch_tokens(updates.size, run.data.seq_len, target)
+        program = Program(run.model, run.data, optimizer_structure(run.optimizer), micro)
+        begins = parts.pop()[1] if parts and parts[-1][0] == program else updates.first
+        parts.append((program, begins, updates.last))
+    return parts

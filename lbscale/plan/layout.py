@@ -1,0 +1,80 @@
+"""How a machine runs lanes: its mesh, its micro-batches, and what a compiled program depends on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from lbscale.count import count_params
+from lbscale.errors import check_choice
+from lbscale.spec import Corpus, Model
+from lbscale.spec.coerce import as_int
+
+UpdateRule = tuple[str, tuple[tuple[str, Any], ...]]
+PartitionRules = tuple[tuple[str, tuple[str | None, ...]], ...]
+
+
+REMAT_POLICIES = ("none", "dots", "full")
+LARGE_MODEL_PARAMS = 150_000  # from here on a layout's larger micro-batch is used
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a machine runs lanes: the mesh, the micro-batch it likes, lanes vectorised together, micro-steps a call.
+
+    The mesh has `lane` x `data` x `fsdp` x `tensor` devices: lanes are dealt to `lane`, rows of a micro-batch to `data`
+    and `fsdp`, parameters to `fsdp` and `tensor` as `partition_rules` say (None: the decoder's own). Models of at least
+    `LARGE_MODEL_PARAMS` take `large_micro_batch_tokens`, where it is given. `remat` says what of a layer the backward
+    pass finds kept: everything it reads (none), products with weights (dots), or its input alone (full); it computes the
+    rest again. A layout is part of no run: it changes how fast numbers appear, and them only by rounding.
+    """
+
+    lane: int
+    micro_batch_tokens: int
+    group_size: int
+    chunk_steps: int = 512
+    data: int = 1
+    fsdp: int = 1
+    tensor: int = 1
+    partition_rules: PartitionRules | None = None
+    large_micro_batch_tokens: int | None = None
+    remat: str = "none"
+
+    def __post_init__(self) -> None:
+        for name in ("lane", "micro_batch_tokens", "group_size", "chunk_steps", "data", "fsdp", "tensor"):
+            as_int(self, name, lowest=1)
+        if self.large_micro_batch_tokens is not None:
+            as_int(self, "large_micro_batch_tokens", lowest=1)
+        check_choice("remat", self.remat, REMAT_POLICIES)
+
+    def micro_batch_target(self, model: Model) -> int:
+        """The micro-batch that the machine likes for a model, in tokens."""
+        is_large = count_params(model).non_embedding >= LARGE_MODEL_PARAMS
+        return (is_large and self.large_micro_batch_tokens) or self.micro_batch_tokens
+
+    @property
+    def n_devices(self) -> int:
+        """Devices of the mesh."""
+        return self.lane * self.data * self.fsdp * self.tensor
+
+    @property
+    def shards_runs(self) -> bool:
+        """Whether one run is spread over several devices."""
+        return self.n_devices > self.lane
+
+
+@dataclass(frozen=True)
+class Program:
+    """What a compiled program depends on: equal programs are compiled once."""
+
+    model: Model
+    data: Corpus
+    rule: UpdateRule
+    micro_batch_tokens: int
+
+
+def micro_batch_tokens(batch_size_tokens: int, seq_len: int, target: int) -> int:
+    """The largest power-of-two number of rows, in tokens, that divides the batch and stays within `target`."""
+    rows = batch_size_tokens // seq_len
+    largest = max(1, min(rows, target // seq_len))
+    return seq_len * max(2**k for k in range(largest.bit_length()) if rows % 2**k == 0 and 2**k <= largest)
