@@ -11,7 +11,7 @@ from rich.table import Table
 
 from lbscale.count import count_params
 from lbscale.execute import Progress
-from lbscale.plan import Plan, run_flops
+from lbscale.plan import Plan
 
 _SECONDS_BETWEEN_LINES = 10.0
 
@@ -57,7 +57,7 @@ class ProgressDisplay:
 
     def _open(self, plan: Plan) -> None:
         self._n_done, self._n_total = plan.n_done, plan.n_done + len(plan.runs)
-        self._flops_done, self._flops_total, self._n_tokens = 0.0, sum(run_flops(run) for run in plan.runs), 0.0
+        self._flops_done, self._flops_total, self._n_tokens = 0.0, plan.flops, 0.0
         self._began = time.perf_counter()
         if plan.runs and not self._live:
             done = f" ({plan.n_done} there already)" if plan.n_done else ""

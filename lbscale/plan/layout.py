@@ -25,8 +25,8 @@ class Layout:
     The mesh has `lane` x `data` x `fsdp` x `tensor` devices: lanes are dealt to `lane`, rows of a micro-batch to `data`
     and `fsdp`, parameters to `fsdp` and `tensor` as `partition_rules` say (None: the decoder's own). Models of at least
     `LARGE_MODEL_PARAMS` take `large_micro_batch_tokens`, where it is given. `remat` says what of a layer the backward
-    pass finds kept: everything it reads (none), products with weights (dots), or its input alone (full); it computes the
-    rest again. A layout is part of no run: it changes how fast numbers appear, and them only by rounding.
+    pass finds kept: everything it reads (none), products with weights (dots), or its input alone (full); it computes
+    the rest again. A layout is part of no run: it changes how fast numbers appear, and them only by rounding.
     """
 
     lane: int
