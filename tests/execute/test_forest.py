@@ -11,7 +11,7 @@ import pytest
 
 from lbscale import sweep
 from lbscale.clock import prefix_key, trunk_key
-from lbscale.execute import execute, loop
+from lbscale.execute import course, execute
 from lbscale.execute.branches import Branches
 from lbscale.plan import Layout, Plan, make_plan, run_flops
 from lbscale.spec import Constant, ConstantBatch, RampedBatch, Run, WarmupStableDecay, run_key
@@ -96,7 +96,7 @@ def test_states_are_kept_until_their_last_child_was_seated(
     layout = LAYOUTS["mapped"]
     plan = make_plan(runs, layout)
     made: list[Branches] = []
-    monkeypatch.setattr(loop, "Branches", lambda stretches: made.append(Branches(stretches)) or made[-1])
+    monkeypatch.setattr(course, "Branches", lambda stretches: made.append(Branches(stretches)) or made[-1])
     held = [len(made[0]) for _ in execute(plan, layout, Store(tmp_path))]
     n_branch_points = len({stretch.parent for stretch in plan.stretches if stretch.parent is not None})
     assert 1 <= max(held) <= n_branch_points and held[-1] == 0

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from lbscale.clock import trunk_key
 from lbscale.count import count_params, training_flops
 from lbscale.spec import SGD, AdamW, ConstantBatch, DecayTimescale, HalfLife, Run, WeightDecay, run_key
 from lbscale.store import Result, Store, results_table
@@ -30,7 +31,7 @@ def test_a_row_holds_every_column_of_the_contract(store: Store, run: Run, result
     counts = count_params(run.model)
     expected = {
         "key": run_key(run),
-        "trunk_key": run_key(run),
+        "trunk_key": trunk_key(run),
         "n_params": counts.non_embedding,
         "n_params_total": counts.total,
         "n_params_active": counts.active,
@@ -95,3 +96,16 @@ def test_momentum_is_told_and_no_decay_has_no_timescale(store: Store, run: Run, 
     row = row_of(store, changed, result)
     assert row["momentum"] == pytest.approx(0.5)
     assert row["weight_decay"] == 0 and row["decay_timescale_tokens"] is None
+
+
+def test_a_trunk_key_is_that_of_the_runs_which_begin_alike(store: Store, run: Run, result: Result) -> None:
+    """Recorded or not: a result from before trunks were recorded has none."""
+    longer = dataclasses.replace(run, n_tokens=8_192)
+    other = dataclasses.replace(run, init_seed=4)
+    store.write(run, result)
+    store.write(longer, dataclasses.replace(result, trunk_key=trunk_key(longer), branched_at_tokens=3_072))
+    store.write(other, result)
+    table = results_table(store, map(run_key, (run, longer, other)))
+    first, second, third = table["trunk_key"]
+    assert first == second != third
+    assert table["branched_at_tokens"].tolist() == [0, 3_072, 0]
