@@ -114,9 +114,9 @@ def line(row: Row) -> str:
 
 def main() -> None:
     """Measure, and print a table or one JSON document."""
-    options = parser(__doc__, "a quarter of the tokens, one turn").parse_args()
+    options = parser(__doc__, "half the tokens, one turn").parse_args()
     one_device_per_core()
-    rows, bars = measure(*((16_384, 1) if options.quick else (65_536, 3)))
+    rows, bars = measure(*((16_384, 1) if options.quick else (32_768, 3)))
     show(machine(peer="lbscale without sharing"), rows, bars, line, options.json)
 
 

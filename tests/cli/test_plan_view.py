@@ -1,0 +1,98 @@
+"""A plan shows its forest, what it spares, and what kept runs from sharing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pytest import approx
+
+from lbscale import sweep
+from lbscale.cli.forest_view import forest_lines
+from lbscale.plan import Layout, make_plan, run_flops
+from lbscale.spec import AdamW, Corpus, Decoder, Run, WarmupStableDecay, run_key
+from lbscale.study import load_study
+
+RUNS = """
+from lbscale.spec import WarmupStableDecay, fraction
+
+BASE["schedule"] = WarmupStableDecay(decay_tokens=256, warmup_tokens={warmup})
+BUDGETS = [1_024, 2_048, 4_096]
+RUNS = sweep.product(BASE, learning_rate=[0.1, 0.3], batch_size_tokens=[64], n_tokens=BUDGETS)
+"""
+
+
+@pytest.fixture
+def study(folder: Path) -> Callable[[str], list[Run]]:
+    """`mine.py` with two learning rates at three budgets, and a warm-up as given."""
+
+    def write(warmup: str) -> list[Run]:
+        path = folder / "mine.py"
+        path.write_text(path.read_text() + RUNS.format(warmup=warmup))
+        return list(load_study("mine.py").runs)
+
+    return write
+
+
+def test_the_forest_stands_in_the_document(lbscale: Callable[..., Any], study: Callable[[str], list[Run]]) -> None:
+    runs = study("128")
+    document = lbscale("plan", "mine.py", "--json").json
+    forest = document["forest"]
+    assert sorted(key for stretch in forest for key in stretch["ends"]) == sorted(map(run_key, runs))
+    assert document["flops_alone"] == approx(sum(map(run_flops, runs)))
+    assert document["flops"] == approx(sum(stretch["flops"] for stretch in forest))
+    per_token = run_flops(runs[0]) / 1_024
+    assert document["flops"] == approx(2 * per_token * (4_096 + 2 * 256))
+    assert [stretch["n_runs"] for stretch in forest if stretch["parent"] is None] == [3, 3]
+    assert document["n_shapes"] == 1 and document["kept_apart"] == {}
+    (note,) = document["notes"]
+    assert note.startswith("2 trunks serve several budgets: a trunk fixes the learning rate and the batch size")
+
+
+def test_trees_alike_are_drawn_once_with_the_trunk_at_one_depth(
+    lbscale: Callable[..., Any], study: Callable[[str], list[Run]]
+) -> None:
+    study("128")
+    text = lbscale("plan", "mine.py").out
+    assert "0.64x of the" in text.splitlines()[0]
+    drawn = text.splitlines()
+    first = drawn.index("2 trees alike: 1,792 params, learning rate 0.1 to 0.3, 3 runs each")
+    assert drawn[first + 1 : first + 6] == [
+        "  0 -> 768 tokens, batch 64, for 3 runs",
+        "    768 -> 1,024 tokens, batch 64",
+        "  768 -> 1,792 tokens, batch 64, for 2 runs",
+        "    1,792 -> 2,048 tokens, batch 64",
+        "    1,792 -> 4,096 tokens, batch 64",
+    ]
+
+
+def test_a_fraction_that_kept_runs_apart_is_named(
+    lbscale: Callable[..., Any], study: Callable[[str], list[Run]]
+) -> None:
+    study("fraction(0.25)")
+    assert lbscale("plan", "mine.py", "--json").json["kept_apart"] == {
+        "warmup_tokens: 256 and 512 differ (25 % of each budget)": 2,
+        "warmup_tokens: 512 and 1,024 differ (25 % of each budget)": 2,
+    }
+    text = lbscale("plan", "mine.py").out
+    assert "warmup_tokens: 256 and 512 differ (25 % of each budget) (2 pairs of runs)" in text
+    assert "trees alike" not in text and "trunk" not in text
+
+
+def test_a_forest_of_many_shapes_is_cut_short() -> None:
+    base = {
+        "model": Decoder(d_model=16, n_layers=1, n_heads=1, d_ff=16),
+        "data": Corpus(name="text", fingerprint="f", seq_len=64),
+        "optimizer": AdamW(),
+        "learning_rate": 0.1,
+    }
+    runs = sweep.product(
+        base,
+        schedule=[WarmupStableDecay(decay_tokens=64 * k) for k in range(1, 40)],
+        n_tokens=[8_192, 16_384],
+        batch_size_tokens=[64],
+    )
+    lines = forest_lines(make_plan(runs, Layout(1, 64, 1)))
+    assert len(lines) == 41 and lines[-1].endswith("more lines (--json has them all)")
