@@ -34,7 +34,7 @@ def origin(run: Run) -> tuple[Any, ...]:
 
 def n_updates(run: Run) -> int:
     """How many updates the run makes."""
-    return sum(updates.count for updates in equal_updates(run.batch, run.n_tokens))
+    return len(update_edges(run.batch, run.n_tokens)) - 1
 
 
 def control_columns(run: Run, first: int, last: int) -> np.ndarray:

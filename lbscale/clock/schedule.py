@@ -6,6 +6,8 @@ hence the total movement it allows, does not change with the batch size.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from lbscale.spec import Constant, InverseSquareRoot, Run, Schedule, WarmupCosine, WarmupStableDecay
@@ -13,6 +15,13 @@ from lbscale.spec import Constant, InverseSquareRoot, Run, Schedule, WarmupCosin
 # A loss counts as annealed once the learning rate has come down to this share of its peak. Cosine schedules commonly
 # stop at a tenth (Hoffmann et al. 2022, arXiv 2203.15556, section 3.1).
 _ANNEALED_FACTOR = 0.2
+
+
+_DECAY_SHAPES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "linear": lambda progress: 1 - progress,
+    "cosine": lambda progress: (1 + np.cos(np.pi * progress)) / 2,
+    "sqrt": lambda progress: 1 - np.sqrt(progress),
+}
 
 
 def learning_rate_factor(schedule: Schedule, edges: np.ndarray, updates: slice = slice(None)) -> np.ndarray:
@@ -37,12 +46,7 @@ def _after_warmup(schedule: Schedule, tokens: np.ndarray, warmup_tokens: float, 
         case WarmupStableDecay():
             decay_tokens = max(float(schedule.decay_tokens), 1.0)  # type: ignore[arg-type]
             progress = np.clip((tokens - (n_tokens - decay_tokens)) / decay_tokens, 0.0, 1.0)
-            shape = {
-                "linear": 1 - progress,
-                "cosine": (1 + np.cos(np.pi * progress)) / 2,
-                "sqrt": 1 - np.sqrt(progress),
-            }[schedule.decay_shape]
-            return _between(schedule.final_factor, shape)
+            return _between(schedule.final_factor, _DECAY_SHAPES[schedule.decay_shape](progress))
 
 
 def _between(final_factor: float, shape: np.ndarray) -> np.ndarray:

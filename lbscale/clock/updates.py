@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,10 +43,13 @@ def equal_updates(batch: Batch, n_tokens: int) -> list[EqualUpdates]:
     return stretches
 
 
+@functools.lru_cache(maxsize=32)
 def update_edges(batch: Batch, n_tokens: int) -> np.ndarray:
-    """Token counts before the first update and after each one, int64 of shape (n_updates + 1,)."""
+    """Token counts before the first update and after each one, int64 of shape (n_updates + 1,), read-only."""
     each = [at.first + at.size * np.arange(1, at.count + 1) for at in equal_updates(batch, n_tokens)]
-    return np.concatenate([np.zeros(1, np.int64), *each])
+    edges = np.concatenate([np.zeros(1, np.int64), *each])
+    edges.setflags(write=False)
+    return edges
 
 
 def trained_tokens(run: Run) -> int:
