@@ -14,7 +14,7 @@ from lbscale.clock import prefix_key, trunk_key
 from lbscale.execute import course, execute
 from lbscale.execute.branches import Branches
 from lbscale.plan import Layout, Plan, make_plan, run_flops
-from lbscale.spec import Constant, ConstantBatch, RampedBatch, Run, WarmupStableDecay, run_key
+from lbscale.spec import Constant, ConstantBatch, FlaxModel, RampedBatch, Run, WarmupStableDecay, run_key
 from lbscale.store import Result, Store, results_table
 
 Train = Callable[[list[Run], Layout], dict[str, Result]]
@@ -22,6 +22,7 @@ LAYOUTS = {
     "one": Layout(lane=1, micro_batch_tokens=256, group_size=1),
     "mapped": Layout(lane=2, micro_batch_tokens=256, group_size=1),
     "vectorised": Layout(lane=2, micro_batch_tokens=256, group_size=3),
+    "sharded": Layout(lane=1, micro_batch_tokens=256, group_size=1, fsdp=2),
 }
 
 
@@ -117,3 +118,18 @@ def test_a_later_run_grows_from_a_trunk_trained_again(runs: list[Run], tmp_path:
     assert later.runs == (runs[2],) and later.flops == run_flops(runs[2])
     list(execute(later, layout, store))
     assert result_columns(store.read(run_key(runs[2]))[1]) == result_columns(train(runs[:3], layout)[run_key(runs[2])])
+
+
+def test_noise_goes_on_where_a_trunk_left_it(base: dict[str, Any], train: Train) -> None:
+    """A model with dropout folds the count of micro-steps into its keys; a branch into another micro-batch keeps it."""
+    model = FlaxModel(path="flax_examples:LINEN_DROPOUT", version="1", arguments={"width": 8, "dropout": 0.5})
+    base = {**base, "model": model, "schedule": decayed(), "learning_rate": 4e-3}
+    runs = sweep.chain(
+        sweep.product(base, n_tokens=[2_560, 3_840], batch_size_tokens=[128]),
+        sweep.product(base, n_tokens=[3_840], batch=[RampedBatch((128, 256), (1_920,))]),
+    )
+    together = train(runs, LAYOUTS["mapped"])
+    assert make_plan(runs, LAYOUTS["mapped"]).stretches[0].n_runs == 3
+    for run in runs[1:]:
+        alone = train([run], LAYOUTS["mapped"])[run_key(run)]
+        assert result_columns(together[run_key(run)]) == result_columns(alone)
