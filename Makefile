@@ -16,7 +16,7 @@ tour: setup
 	$(BIN)/lbscale tour
 
 test: setup
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check .
