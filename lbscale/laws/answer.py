@@ -38,7 +38,7 @@ def recommend(
     source where no law covers it; a tuned setting also has "bound" ("at most", "at least" or null). The loss
     has "interval" of the mean and "interval_new_run". The first fit that can answer a field does: by its optimum where
     it tunes the field, else by predicting it from sizes and from fields that are answered. Raises InputError unless
-    either both sizes or the budget are given.
+    either both sizes or the budget are given, and for fits that count params differently.
     """
     fits = [fits] if isinstance(fits, Fit) else list(fits.values() if isinstance(fits, Mapping) else fits)
     check(bool(fits), "fits", fits, "at least one fit")
@@ -52,7 +52,8 @@ def recommend(
     for field, value in (("n_params", n_params), ("n_tokens", n_tokens), ("flops", flops)):
         check(value is None or bool(np.isfinite(value) and value > 0), field, value, "a positive number")
     answer: dict[str, Any] = {name: _nothing("no fitted law covers it") for name in FIELDS}
-    warnings = _mixed_conventions(fits) + _of_more_than_sizes(fits)
+    _check_conventions(fits)
+    warnings = _of_more_than_sizes(fits)
     surfaces = [fit for fit in fits if "loss" in fit.law.targets and _needs(fit) == SIZES]
     if flops is not None and surfaces:
         split = compute_optimal(surfaces[0], flops, count_flops)
@@ -191,12 +192,10 @@ def _of_more_than_sizes(fits: list[Fit]) -> list[str]:
     return [f"{name} needs {', '.join(names)} too: ask `predict`" for name, names in more.items() if names]
 
 
-def _mixed_conventions(fits: list[Fit]) -> list[str]:
-    kinds = sorted({(fit.convention["params"], fit.law.name) for fit in fits if "n_params" in fit.law.columns})
-    if len({kind for kind, _ in kinds}) < 2:
-        return []
-    said = ", ".join(f"{name} counts {kind} params" for kind, name in kinds)
-    return [f"{said}, and each is given the same number: fit them again with one --params-convention"]
+def _check_conventions(fits: list[Fit]) -> None:
+    counted = {fit.law.name: fit.convention["params"] for fit in fits if "n_params" in fit.law.columns}
+    allowed = "fits that count params alike are needed, since each is given the same number: fit them again with one "
+    check(len(set(counted.values())) < 2, "params_convention", counted, f"{allowed}--params-convention")
 
 
 def _valid_for(fit: Fit) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import pytest
 from every_law import simulate
 
 from lbscale import laws
+from lbscale.errors import InputError
 from lbscale.laws import Fit
 
 SIZES = {"n_params": 1e9, "n_tokens": 2e10}
@@ -51,8 +52,8 @@ def test_laws_of_more_than_sizes_are_named(rng: np.random.Generator) -> None:
     assert any("repetition needs epochs" in warning for warning in answer["warnings"])
 
 
-def test_fits_that_count_params_differently_are_named(rng: np.random.Generator) -> None:
+def test_fits_that_count_params_differently_are_refused(rng: np.random.Generator) -> None:
     surface, tuned = fitted("chinchilla", rng, params_convention="total"), fitted("step_law", rng)
-    [said] = [w for w in laws.recommend([surface, tuned], **SIZES)["warnings"] if "--params-convention" in w]
-    assert "step_law counts non_embedding params, chinchilla counts total params" in said
-    assert not any("--params-convention" in w for w in laws.recommend([surface], **SIZES)["warnings"])
+    with pytest.raises(InputError, match=r"'chinchilla': 'total', 'step_law': 'non_embedding'.*--params-convention"):
+        laws.recommend([surface, tuned], **SIZES)
+    assert laws.recommend([surface], **SIZES)["loss"]["value"] > 0
