@@ -193,9 +193,11 @@ def _of_more_than_sizes(fits: list[Fit]) -> list[str]:
 
 
 def _check_conventions(fits: list[Fit]) -> None:
-    counted = {fit.law.name: fit.convention["params"] for fit in fits if "n_params" in fit.law.columns}
-    allowed = "fits that count params alike are needed, since each is given the same number: fit them again with one "
-    check(len(set(counted.values())) < 2, "params_convention", counted, f"{allowed}--params-convention")
+    sized = [fit for fit in fits if "n_params" in fit.law.columns]
+    counted = [f"{fit.law.name}: {fit.convention['params']}" for fit in sized]
+    alike = len({fit.convention["params"] for fit in sized}) < 2
+    allowed = "fits that count params alike are needed, each being given one number: fit again with --params-convention"
+    check(alike, "params_convention", counted, allowed)
 
 
 def _valid_for(fit: Fit) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def parameter_intervals(
 ) -> Interval:
     """The intervals, made by a method of `INTERVALS`, which end at the parameters' bounds.
 
-    A parameter that is held has an interval of no width.
+    A parameter that is held has an interval of no width, one that lies at a bound has none (NaN).
     """
     problem, law = solution.problem, solution.problem.law
     place = solution.shift @ solution.u
@@ -67,7 +67,9 @@ def parameter_intervals(
     high = np.where(stays, np.minimum(high, law.from_search(problem.upper)), high)
     held = problem.lower >= problem.upper
     error = np.where(held, 0.0, _standard_error(solution, theta))
-    return Interval(error, np.where(held, theta, low), np.where(held, theta, high))
+    # At a bound the law does not move with the parameter: a width of nothing says that nothing is known.
+    ends = np.where(low < high, [low, high], np.nan)
+    return Interval(error, *np.where(held, theta, ends))
 
 
 def _standard_error(solution: Solution, theta: NDArray[Any]) -> NDArray[Any]:

@@ -182,12 +182,12 @@ def test_predict_refuses_a_point_where_the_law_is_not_finite(lbscale: Command, f
     assert "steps_to_target is finite" in outcome.err
 
 
-def test_recommend_says_when_fits_count_params_differently(lbscale: Command, table: Path, saved: str) -> None:
+def test_recommend_refuses_fits_that_count_params_differently(lbscale: Command, table: Path, saved: str) -> None:
     fit(lbscale, table, "--params-convention", "total", "--out", "total.json")
     words = ("recommend", "--flops", "1e20", "--json", "--from", saved)
-    mixed = lbscale(*words, "total.json").json["warnings"]
-    assert not any("--params-convention" in warning for warning in lbscale(*words).json["warnings"])
-    assert any("--params-convention" in warning for warning in mixed), mixed
+    assert lbscale(*words).code == 0
+    mixed = lbscale(*words, "total.json")
+    assert mixed.code == 2 and mixed.out == "" and "--params-convention" in mixed.err
 
 
 @pytest.mark.parametrize(

@@ -176,3 +176,13 @@ def test_a_quantity_that_the_data_leaves_open_has_no_interval(rng):
     assert fit.predict(n_params=1e10, n_tokens=1e12).interval_mean == [None, None]
     assert None not in fit.predict(n_params=1e9, n_tokens=1e12).interval_mean
     assert fit.profile_curvature["alpha"] == 0.0
+
+
+def test_a_parameter_at_its_bound_has_no_interval():
+    """Losses that fall faster and faster leave no room for an irreducible one."""
+    sizes, budgets = (grid.ravel() for grid in np.meshgrid(np.geomspace(1e7, 1e9, 6), np.geomspace(1e8, 1e10, 6)))
+    loss = 4.0 * (sizes / 1e8) ** -0.1 * (budgets / 1e9) ** -0.1 - 1.0
+    fit = laws.fit(pd.DataFrame({"n_params": sizes, "n_tokens": budgets, "loss": loss}), "chinchilla", bootstrap=20)
+    assert fit.params["E"] == 0.0 and not fit.identified["E"]
+    assert np.isnan(fit.interval["E"]).all() and fit.document()["interval"]["E"] == [None, None]
+    assert np.isfinite(fit.interval["alpha"]).all()

@@ -54,6 +54,6 @@ def test_laws_of_more_than_sizes_are_named(rng: np.random.Generator) -> None:
 
 def test_fits_that_count_params_differently_are_refused(rng: np.random.Generator) -> None:
     surface, tuned = fitted("chinchilla", rng, params_convention="total"), fitted("step_law", rng)
-    with pytest.raises(InputError, match=r"'chinchilla': 'total', 'step_law': 'non_embedding'.*--params-convention"):
+    with pytest.raises(InputError, match=r"'chinchilla: total', 'step_law: non_embedding'.*--params-convention"):
         laws.recommend([surface, tuned], **SIZES)
     assert laws.recommend([surface], **SIZES)["loss"]["value"] > 0
