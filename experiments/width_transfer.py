@@ -69,13 +69,9 @@ def runs() -> list[Run]:
 
 
 def labelled(table: Any) -> Any:
-    """The run table with `parameterization` and `coefficient`, of weight decay, which tell the arms apart."""
+    """The run table with `coefficient`, of weight decay, which tells arms of one parameterisation apart."""
     by_key = {run_key(run): run for run in runs()}
-    listed = [by_key[key] for key in table["key"]]
-    return table.assign(
-        parameterization=[run.model.parameterization.kind for run in listed],
-        coefficient=[run.optimizer.weight_decay.coefficient for run in listed],
-    )
+    return table.assign(coefficient=[by_key[key].optimizer.weight_decay.coefficient for key in table["key"]])
 
 
 def answer(table: Any) -> dict[str, Any]:
