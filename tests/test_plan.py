@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from lbscale import sweep
 from lbscale.clock import (
     controls,
+    optimizer_structure,
     prefix_key,
     row_indices,
     shared_tokens,
@@ -31,7 +32,6 @@ from lbscale.plan import (
     micro_batch_tokens,
     run_flops,
     tokens_reached,
-    update_rule,
 )
 from lbscale.spec import (
     SGD,
@@ -119,7 +119,7 @@ def rows_and_controls(run: Run) -> list[tuple[Any, ...]]:
 
 def brute_force_shared_tokens(run: Run, other: Run) -> int:
     """The longest common prefix of two runs that ends an update of both, by comparing everything."""
-    begins, other_begins = ((r.model, r.data, r.init_seed, update_rule(r.optimizer)) for r in (run, other))
+    begins, other_begins = ((r.model, r.data, r.init_seed, optimizer_structure(r.optimizer)) for r in (run, other))
     if begins != other_begins:
         return 0
     both = zip(rows_and_controls(run), rows_and_controls(other), strict=False)

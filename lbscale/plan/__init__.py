@@ -1,7 +1,6 @@
 """From runs to what trains them: the forest of shared prefixes as cohorts of lanes, with its cost. No device is
 touched."""
 
-from lbscale.clock import optimizer_structure as update_rule
 from lbscale.plan.apart import kept_apart
 from lbscale.plan.cohorts import Cohort, Group, Plan, make_plan, run_flops, tokens_reached
 from lbscale.plan.forest import Stretch, grow_forest
@@ -34,5 +33,4 @@ __all__ = [
     "micro_batch_tokens",
     "run_flops",
     "tokens_reached",
-    "update_rule",
 ]
