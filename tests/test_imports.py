@@ -46,7 +46,7 @@ HOST_ROOMS = {
     "plan": set(),
     "study": set(),
     "data": {"numpy"},
-    "store": {"pandas"},
+    "store": {"fsspec", "pandas"},
     "laws": {"numpy", "pandas", "scipy"},
 }
 
