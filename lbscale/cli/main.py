@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
 from lbscale import __version__
-from lbscale.cli import law_commands, study_commands
+from lbscale.cli import law_commands, store_commands, study_commands
 from lbscale.errors import InputError, check_choice
 
+EXIT_MACHINE = 1
 EXIT_BAD_INPUT = 2
+_KEPT = "finished runs are kept, and the same command goes on from them"
+# Errors of the path that was given; all others, such as a full disk, are conditions of the machine.
+_BAD_PATH = {
+    errno.EACCES, errno.EEXIST, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG,
+    errno.ENOENT, errno.ENOTDIR, errno.EPERM, errno.EROFS,
+}  # fmt: skip
 
 
 class _Parser(argparse.ArgumentParser):
@@ -28,6 +36,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"lbscale {__version__}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
     study_commands.add(commands)
+    store_commands.add(commands)
     law_commands.add(commands)
     return top
 
@@ -44,14 +53,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"lbscale: {error}", file=sys.stderr)
         return EXIT_BAD_INPUT
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
-        print(f"lbscale: file: {error.filename!r} cannot be used; {error.strerror}", file=sys.stderr)
-        return EXIT_BAD_INPUT
     except BrokenPipeError:  # the reader of our output went away, as `head` does
         return 0
+    except OSError as error:
+        return _say_os_error(error)
     except KeyboardInterrupt:
-        print("lbscale: interrupted; finished runs are kept, and the same command goes on from them", file=sys.stderr)
+        print(f"lbscale: interrupted; {_KEPT}", file=sys.stderr)
         return 130
+
+
+def _say_os_error(error: OSError) -> int:
+    """One line that names the file, and the exit code."""
+    why = " ".join((error.strerror or str(error) or type(error).__name__).split())
+    if error.errno in _BAD_PATH or isinstance(error, FileNotFoundError):
+        kept = f"; {_KEPT}" if error.errno == errno.EROFS else ""
+        print(f"lbscale: file: {error.filename!r} cannot be used; {why}{kept}", file=sys.stderr)
+        return EXIT_BAD_INPUT
+    name = f"{error.filename}: " if error.filename else ""
+    print(f"lbscale: {name}{why}; {_KEPT}", file=sys.stderr)
+    return EXIT_MACHINE
 
 
 def entry() -> None:

@@ -1,17 +1,28 @@
 """Where results live: one directory a run, and one table made of all of them."""
 
+from lbscale.store.difference import Difference, differing_fields, results_side_by_side
 from lbscale.store.directory import Store
 from lbscale.store.drift import SOURCE_DIGEST, source_drift
+from lbscale.store.files import Files
 from lbscale.store.result import CurvePoint, Result
 from lbscale.store.table import HEADLINE_COLUMNS, curves_table, results_table
+from lbscale.store.verification import Finding, Verified, study_folders, verify
 
 __all__ = [
     "HEADLINE_COLUMNS",
     "SOURCE_DIGEST",
     "CurvePoint",
+    "Difference",
+    "Files",
+    "Finding",
     "Result",
     "Store",
+    "Verified",
     "curves_table",
+    "differing_fields",
+    "results_side_by_side",
     "results_table",
     "source_drift",
+    "study_folders",
+    "verify",
 ]

@@ -5,107 +5,165 @@
 <root>/runs/<key>/result.json  what was measured
 <root>/runs/<key>/manifest.json
 <root>/registered/<name>.json  what was decided or predicted before its runs were trained
+
+A run is whole, broken (its files are not what its manifest says) or unfinished (it has no manifest). Only whole runs
+are ever read; the others are written again like any run that is not there.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 from lbscale.errors import InputError, check
 from lbscale.spec import Run, from_json, run_key, to_json
+from lbscale.store.files import Files
+from lbscale.store.record import ABSENT, MANIFEST, dump, manifest_of, record_problems, seal
 from lbscale.store.result import CurvePoint, Result
+from lbscale.store.sealed import is_cut_short, sealed, unsealed
 
-STORE_SCHEMA = 1
-
-
-def _dump(document: Any) -> bytes:
-    return (json.dumps(document, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all: a manifest that was cut short would make a run exist."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(content)
-    partial.replace(path)
+STORE_SCHEMA = 2  # 1 had the same runs, and registrations without a checksum
+SCHEMA_NAME = "store.json"
+_RUN_FILES = ("run.json", "result.json")
+# How long a file that is cut short may still be another process's that is writing it.
+_PATIENCE_SECONDS = 0.5
+_TRIES = 10
 
 
 class Store:
-    """The results of one study below `root`; nothing is written before there is something to write."""
+    """The results of one study below `root`, a path or a URL; nothing is written before there is something to write.
 
-    def __init__(self, root: Path) -> None:
+    Raises InputError where `root` is no folder, or holds a store of a newer schema.
+    """
+
+    def __init__(self, root: str | Path) -> None:
         self.root = root
-        self._check_schema()
-
-    def _check_schema(self) -> None:
-        usable = self.root.is_dir() or not self.root.exists()
-        usable &= all(parent.is_dir() for parent in self.root.parents if parent.exists())
-        check(usable, "results", str(self.root), "a folder is needed")
-        path = self.root / "store.json"
-        if path.exists():
-            schema = _read_json(path).get("schema")
-            readable = isinstance(schema, int) and schema <= STORE_SCHEMA
-            check(readable, "store.schema", schema, f"this lbscale reads up to schema {STORE_SCHEMA}: {path}")
-
-    def _directory(self, key: str) -> Path:
-        return self.root / "runs" / key
-
-    def _registration(self, name: str) -> Path:
-        return self.root / "registered" / f"{name}.json"
+        self.files = Files(root)
+        if self.files.is_local:
+            folder = Path(self.files.path())
+            usable = all(path.is_dir() for path in (folder, *folder.parents) if path.exists())
+            check(usable, "results", str(root), "a folder is needed")
+        self._schema = read_schema(self.files)
 
     def keys(self) -> list[str]:
-        """Keys of the recorded runs, sorted."""
-        return sorted(path.parent.name for path in self.root.glob("runs/*/manifest.json"))
+        """Keys of the runs that have a manifest, whole or broken, sorted: one look at each."""
+        return self.files.holding("runs", MANIFEST)
+
+    def holds(self, key: str) -> bool:
+        """Whether `keys` lists the key."""
+        return self.files.exists(f"{_folder(key)}/{MANIFEST}")
+
+    def checked_keys(self) -> tuple[list[str], list[str]]:
+        """Keys of the whole runs and of the broken ones, each sorted; every file of every run is read and hashed."""
+        whole: list[str] = []
+        broken: list[str] = []
+        for key in self.keys():
+            (broken if _contents(self.files, key) is None else whole).append(key)
+        return whole, broken
+
+    def whole_keys(self) -> list[str]:
+        """Keys of the runs that can be read, sorted."""
+        return self.checked_keys()[0]
 
     def write(self, run: Run, result: Result) -> None:
-        """Record a run: its files, then the manifest that makes it exist."""
-        directory = self._directory(run_key(run))
-        directory.mkdir(parents=True, exist_ok=True)
-        schema_path = self.root / "store.json"
-        if not schema_path.exists():
-            _write(schema_path, _dump({"schema": STORE_SCHEMA}))
-        files = {"run.json": _dump(to_json(run)), "result.json": _dump(dataclasses.asdict(result))}
-        for name, content in files.items():
-            _write(directory / name, content)
-        sums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-        _write(directory / "manifest.json", _dump(sums))
+        """Record a run: its files, then the manifest that makes it exist. A run that stands whole is left as it is: a
+        worker that was taken for dead may come second."""
+        key = run_key(run)
+        contents = {"run.json": dump(to_json(run)), "result.json": dump(dataclasses.asdict(result))}
+        if _contents(self.files, key) is None:
+            self._write_schema()
+            seal(self.files, _folder(key), contents)
 
     def read(self, key: str) -> tuple[Run, Result]:
         """A recorded run and its result; raises InputError when a file is not what its checksum says."""
-        directory = self._directory(key)
-        documents = {}
-        for name, digest in _read_json(directory / "manifest.json").items():
-            content = (directory / name).read_bytes() if (directory / name).exists() else b""
-            whole = hashlib.sha256(content).hexdigest() == digest
-            check(whole, "run", key, f"{directory / name} does not match its checksum; delete {directory}")
-            documents[name] = json.loads(content)
-        fields = documents["result.json"]
-        curve = tuple(CurvePoint(**point) for point in fields.pop("curve"))
-        run = from_json(documents["run.json"])
-        check(run_key(run) == key, "run", key, f"the run in {directory} has the key {run_key(run)}")
-        return run, Result(**fields, curve=curve)
+        return read_run(self.files, key)
 
     def registered(self, name: str) -> dict[str, Any] | None:
-        """What was registered under `name`, or None."""
-        path = self._registration(name)
-        return _read_json(path) if path.exists() else None
+        """What was registered under `name`, or None; raises InputError when a byte of it changed.
+
+        A file that is cut short, and stays so for half a second, is what an interruption left: nothing is registered.
+        """
+        path = _registration(name)
+        for _ in range(_TRIES):
+            try:
+                content = self.files.read(path)
+            except FileNotFoundError:
+                return None
+            if not is_cut_short(content):
+                return unsealed(content, self.files.path(path))
+            time.sleep(_PATIENCE_SECONDS / _TRIES)
+        return None
 
     def register(self, name: str, document: dict[str, Any]) -> dict[str, Any]:
         """Write `document` under `name`; raises InputError when something stands there: a decision is taken once."""
-        path = self._registration(name)
-        check(not path.exists(), "registered", name, f"a decision is registered once: {path}")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _write(path, _dump(document))
+        path, content = _registration(name), sealed(document)
+        self._write_schema()
+        if not self.files.create(path, content):
+            stands = self.registered(name) is not None
+            if not stands:
+                self.files.remove(path)
+                stands = not self.files.create(path, content)
+            check(not stands, "registered", name, f"a decision is registered once: {self.files.path(path)}")
         return document
 
+    def _write_schema(self) -> None:
+        if self._schema != STORE_SCHEMA:
+            self.files.write(SCHEMA_NAME, dump({"schema": STORE_SCHEMA}))
+            self._schema = STORE_SCHEMA
 
-def _read_json(path: Path) -> dict[str, Any]:
+
+def read_schema(files: Files) -> int | None:
+    """The schema of the store below, None where none is written yet; raises InputError for one that cannot be read."""
     try:
-        document = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise InputError("file", str(path), f"a readable JSON document is needed: {error}") from None
-    check(isinstance(document, dict), "file", str(path), "a JSON object is needed")
-    return document
+        content = files.read(SCHEMA_NAME)
+    except ABSENT:
+        return None
+    whole = dump({"schema": STORE_SCHEMA})
+    if whole.startswith(content) and content != whole:  # an interruption left it, or somebody is writing it
+        return None
+    path = files.path(SCHEMA_NAME)
+    schema = unsealed(content, path).get("schema")
+    readable = isinstance(schema, int) and schema <= STORE_SCHEMA
+    check(readable, "store.schema", schema, f"this lbscale reads up to schema {STORE_SCHEMA}: {path}")
+    return schema
+
+
+def read_run(files: Files, key: str) -> tuple[Run, Result]:
+    """The run of a key and its result; raises InputError where it is not whole, or not the run of that key."""
+    folder = _folder(key)
+    contents = _contents(files, key)
+    if contents is None:
+        problems = record_problems(files, folder) or [f"{files.path(folder)}/{MANIFEST} names other files than a run's"]
+        raise InputError("run", key, f"{'; '.join(problems)}; `lbscale run` trains it again")
+    fields = json.loads(contents["result.json"])
+    run = from_json(json.loads(contents["run.json"]))
+    found = run_key(run)
+    check(found == key, "run", key, f"the run in {files.path(folder)} has the key {found}")
+    try:
+        curve = tuple(CurvePoint(**point) for point in fields.pop("curve"))
+        return run, Result(**fields, curve=curve)
+    except TypeError as error:
+        path = files.path(f"{folder}/result.json")
+        raise InputError("result", path, f"fields that this lbscale knows are needed: {error}") from None
+
+
+def _folder(key: str) -> str:
+    return f"runs/{key}"
+
+
+def _registration(name: str) -> str:
+    return f"registered/{name}.json"
+
+
+def _contents(files: Files, key: str) -> dict[str, bytes] | None:
+    """The files of a run, or None where it is not whole."""
+    folder = _folder(key)
+    try:
+        manifest = files.read(f"{folder}/{MANIFEST}")
+        contents = {name: files.read(f"{folder}/{name}") for name in _RUN_FILES}
+    except ABSENT:
+        return None
+    return contents if manifest == manifest_of(contents) else None

@@ -17,7 +17,7 @@ def source_drift(store: Store, runs: Iterable[Run]) -> list[str]:
     """
     models = {(run.model.path, run.model.version): run.model for run in runs if isinstance(run.model, FlaxModel)}
     recorded: dict[tuple[str, str], list[str]] = {name: [] for name in models}
-    for run, result in (store.read(key) for key in (store.keys() if models else [])):
+    for run, result in (store.read(key) for key in (store.whole_keys() if models else [])):
         if isinstance(run.model, FlaxModel) and (run.model.path, run.model.version) in models:
             recorded[run.model.path, run.model.version].append(str(result.machine.get(SOURCE_DIGEST)))
     lines = []

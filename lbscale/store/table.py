@@ -10,7 +10,7 @@ import pandas as pd
 
 from lbscale.clock import hyperparameters, learning_rate_factor, trunk_key, update_edges
 from lbscale.count import count_params, training_flops
-from lbscale.spec import FlaxModel, HalfLife, Run, WeightDecay, run_key
+from lbscale.spec import FlaxModel, HalfLife, Run, WeightDecay
 from lbscale.store.directory import Store
 from lbscale.store.result import Result
 
@@ -28,8 +28,9 @@ HEADLINE_COLUMNS = (
 
 
 def results_table(store: Store, keys: Iterable[str] | None = None) -> pd.DataFrame:
-    """The table of the given runs (all, by default) in the order of their keys' listing."""
-    rows = [_row(*store.read(key)) for key in (store.keys() if keys is None else keys)]
+    """The table of the given runs (all, by default) in the order of their keys' listing; raises InputError for one
+    that is not whole."""
+    rows = [_row(key, *store.read(key)) for key in (store.keys() if keys is None else keys)]
     return pd.DataFrame(rows)
 
 
@@ -47,11 +48,11 @@ def curves_table(store: Store, keys: Iterable[str]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _row(run: Run, result: Result) -> dict[str, Any]:
+def _row(key: str, run: Run, result: Result) -> dict[str, Any]:
     counts = count_params(run.model)
     model = run.model
     return {
-        "key": run_key(run),
+        "key": key,
         "n_params": counts.non_embedding,
         "n_params_matmul": counts.matmul,
         "n_params_total": counts.total,

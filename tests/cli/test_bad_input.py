@@ -39,6 +39,7 @@ def files(folder: Path) -> Path:
     (folder / "bytes.parquet").write_bytes(bytes(range(256)))
     (folder / "broken.json").write_text("{")
     (folder / "other.json").write_text('{"law": "chinchilla"}')
+    (folder / "empty").mkdir()
     newer = folder / "newer" / "mine"
     newer.mkdir(parents=True)
     (newer / "store.json").write_text(json.dumps({"schema": 99}))
@@ -55,7 +56,7 @@ def listing(folder: Path) -> dict[str, bytes]:
     ("words", "named"),
     [
         ((), ["COMMAND"]),
-        (("paln", "mine.py"), ["command: 'paln'", "did you mean 'plan'?", "allowed: compare, fit"]),
+        (("paln", "mine.py"), ["command: 'paln'", "did you mean 'plan'?", "allowed: compare, diff, fit"]),
         (("list", "--jsn"), ["--jsn"]),
         (("plan",), ["study"]),
         (("plan", "tuor"), ["study: 'tuor'", "did you mean 'tour'?"]),
@@ -70,9 +71,9 @@ def listing(folder: Path) -> dict[str, bytes]:
         (("plan", "typo.py"), ["axis: 'lerning_rate'", "learning_rate"]),
         (("status", "values.py"), ["values.RUNS: {", "a list of lbscale runs"]),
         (("status", "empty.py"), ["study: 'empty'", "RUNS or runs()"]),
-        (("status", "mine.py", "--results", "newer"), ["store.schema: 99", "up to schema 1"]),
-        (("plan", "mine.py", "--results", "newer"), ["store.schema: 99", "up to schema 1"]),
-        (("run", "mine.py", "--results", "newer"), ["store.schema: 99", "up to schema 1"]),
+        (("status", "mine.py", "--results", "newer"), ["store.schema: 99", "up to schema 2"]),
+        (("plan", "mine.py", "--results", "newer"), ["store.schema: 99", "up to schema 2"]),
+        (("run", "mine.py", "--results", "newer"), ["store.schema: 99", "up to schema 2"]),
         (("run", "mine.py", "--results", "table.csv"), ["results: 'table.csv'", "a folder that can be written"]),
         (("results", "mine.py"), ["results: 'results/mine'", "no run of mine is recorded"]),
         (("report", "mine.py"), ["results: 'results/mine'", "no run of mine is recorded"]),
@@ -129,6 +130,16 @@ def listing(folder: Path) -> dict[str, bytes]:
         ((*COMPARE, "chinchilla", "--windows", "compute", "--flops", "exact"), ["flops: 'exact'", "train_flops"]),
         ((*COMPARE, "chinchilla", "--holdout", "n_params > 1e9"), ["holdout: 'n_params > 1e9'", "some rows"]),
         (("compare", "missing.csv", "--laws", "chinchilla"), ["table: 'missing.csv'", "CSV or parquet"]),
+        (("verify", "absent"), ["results: 'absent'", "a results folder"]),
+        (("verify", "table.csv"), ["results: 'table.csv'", "a results folder"]),
+        (("verify", "newer"), ["store.schema: 99", "up to schema 2"]),
+        (("diff", "abc"), ["RUN"]),
+        (("diff", "abc", "abd", "--results", "absent"), ["results: 'absent'", "a results folder"]),
+        (("diff", "abc", "abd", "--results", "empty"), ["run: 'abc'", "the key of a run recorded below empty"]),
+        (("diff", "missing.json", "other.json"), ["run: 'missing.json'", "a readable run.json"]),
+        (("diff", "broken.json", "other.json"), ["run: 'broken.json'", "a readable run.json"]),
+        (("diff", "./bytes.csv", "other.json"), ["run: './bytes.csv'", "a readable run.json"]),
+        (("diff", "other.json", "other.json"), ["schema: None", "run schema 1"]),
         (("recommend", "--flops", "lots", "--from", "other.json"), ["--flops", "'lots'", "a finite number"]),
         (("recommend", "--flops", "1e20", "--from", "missing.json"), ["fit: 'missing.json'", "JSON file"]),
     ],

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+import uuid
 
 import pytest
 
 from lbscale.errors import InputError
 from lbscale.spec import Run, run_key
 from lbscale.store import Result, Store
+from lbscale.store.record import dump, seal
 
 
 def test_what_was_written_is_read_back(store: Store, run: Run, result: Result) -> None:
@@ -62,7 +64,8 @@ def test_damage_is_found_and_named(store: Store, run: Run, result: Result, name:
         path.unlink()
     else:
         path.write_bytes(content[:-20] if damage == "cut" else content.replace(b"4", b"5", 1))
-    with pytest.raises(InputError, match="does not match its checksum") as caught:
+    words = "is missing" if damage == "gone" else "does not match its checksum"
+    with pytest.raises(InputError, match=words) as caught:
         store.read(run_key(run))
     assert (caught.value.field, caught.value.value) == ("run", run_key(run))
     assert str(path) in str(caught.value)
@@ -75,11 +78,11 @@ def test_a_damaged_manifest_is_found(store: Store, run: Run, result: Result) -> 
         store.read(run_key(run))
 
 
-@pytest.mark.parametrize("schema", [2, "new", None])
+@pytest.mark.parametrize("schema", [3, "new", None])
 def test_a_folder_of_a_newer_schema_is_refused(store: Store, run: Run, result: Result, schema: object) -> None:
     store.write(run, result)
     (store.root / "store.json").write_text(json.dumps({"schema": schema}))
-    with pytest.raises(InputError, match=r"store\.schema: .* reads up to schema 1") as caught:
+    with pytest.raises(InputError, match=r"store\.schema: .* reads up to schema 2") as caught:
         Store(store.root)
     assert caught.value.value == schema
 
@@ -97,3 +100,71 @@ def test_a_decision_is_registered_once(store: Store) -> None:
         store.register("decision", {"learning_rate": 0.02})
     assert Store(store.root).registered("decision") == {"learning_rate": 0.01}
     assert store.registered("another") is None
+
+
+def test_one_of_two_stores_decides(store: Store) -> None:
+    other = Store(store.root)
+    store.register("decision", {"learning_rate": 0.01})
+    with pytest.raises(InputError, match="a decision is registered once"):
+        other.register("decision", {"learning_rate": 0.02})
+    assert other.registered("decision") == {"learning_rate": 0.01}
+
+
+def test_a_damaged_decision_is_refused(store: Store) -> None:
+    store.register("decision", {"learning_rate": 0.01})
+    path = store.root / "registered" / "decision.json"
+    path.write_bytes(path.read_bytes().replace(b"0.01", b"0.02"))
+    for act in (store.registered, lambda name: store.register(name, {})):
+        with pytest.raises(InputError, match=f"file: '{path}'.* it is not as it was written"):
+            act("decision")
+
+
+def test_a_store_of_schema_1_is_read_and_written_on(store: Store, run: Run, result: Result) -> None:
+    """Its runs are the same, and its registrations are plain documents."""
+    store.write(run, result)
+    (store.root / "store.json").write_text('{\n "schema": 1\n}\n')
+    (store.root / "registered").mkdir()
+    (store.root / "registered" / "old.json").write_bytes(dump({"schema": 1, "runs": []}))
+    old = Store(store.root)
+    assert old.read(run_key(run)) == (run, result)
+    assert old.registered("old") == {"schema": 1, "runs": []}
+    old.register("new", {"runs": []})
+    assert json.loads((store.root / "store.json").read_text()) == {"schema": 2}
+    assert Store(store.root).registered("new") == {"runs": []}
+
+
+@pytest.mark.parametrize("length", range(15))
+def test_a_schema_that_was_cut_short_is_written_again(store: Store, run: Run, result: Result, length: int) -> None:
+    store.write(run, result)
+    path = store.root / "store.json"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:length])
+    Store(store.root).register("decision", {})
+    assert path.read_bytes() == whole
+
+
+def test_fields_of_a_newer_result_are_refused(store: Store, run: Run, result: Result) -> None:
+    store.write(run, result)
+    folder = f"runs/{run_key(run)}"
+    document = json.loads(store.files.read(f"{folder}/result.json")) | {"colour": "red"}
+    seal(store.files, folder, {"run.json": store.files.read(f"{folder}/run.json"), "result.json": dump(document)})
+    with pytest.raises(InputError, match="colour"):
+        store.read(run_key(run))
+
+
+def test_a_manifest_of_other_files_is_no_runs(store: Store, run: Run, result: Result) -> None:
+    store.write(run, result)
+    seal(store.files, f"runs/{run_key(run)}", ["run.json"])
+    assert store.whole_keys() == []
+    with pytest.raises(InputError, match="names other files than a run's"):
+        store.read(run_key(run))
+
+
+def test_a_store_by_url_is_the_same(run: Run, result: Result) -> None:
+    url = f"memory://{uuid.uuid4().hex}/results/study"
+    store = Store(url)
+    assert store.keys() == []
+    store.write(run, result)
+    assert store.keys() == store.whole_keys() == [run_key(run)]
+    assert store.holds(run_key(run)) and not store.holds("other")
+    assert Store(url).read(run_key(run)) == (run, result)
