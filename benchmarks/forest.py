@@ -8,7 +8,6 @@ same process. Both arms are compiled before they are timed, take turns, and meas
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import tempfile
 import time
 from collections.abc import Callable
@@ -22,7 +21,7 @@ from lbscale.count import count_params, decoder_of_size
 from lbscale.data import corpus_spec
 from lbscale.execute import execute
 from lbscale.parallel import machine_layout, one_device_per_core
-from lbscale.plan import Cohort, Group, Layout, Plan, make_plan
+from lbscale.plan import Cohort, Layout, Plan, make_plan
 from lbscale.spec import AdamW, Run, WarmupStableDecay, fraction, run_key
 from lbscale.store import Store
 
@@ -44,16 +43,14 @@ def study(shortest: int) -> list[Run]:
 
 
 def unshared(runs: list[Run], layout: Layout) -> Plan:
-    """The plan in which every run is a tree of its own; all of them have one program. Runs of one budget are lanes of
-    one group, where the layout vectorises lanes."""
+    """The plan in which every run is a tree of its own; all of them have one program."""
+    alone = {run_key(run): run for run in sorted(runs, key=lambda run: -run.n_tokens)}
     stretches = tuple(
-        dataclasses.replace(make_plan([run], layout).stretches[0], index=i)
-        for i, run in enumerate(sorted(runs, key=lambda run: -run.n_tokens))
+        dataclasses.replace(make_plan([run], layout).stretches[0], index=i, tree=key)
+        for i, (key, run) in enumerate(alone.items())
     )
-    size = layout.group_size
-    alike = [list(same) for _, same in itertools.groupby(stretches, key=lambda stretch: stretch.n_tokens)]
-    groups = [Group(tuple(same[i : i + size])) for same in alike for i in range(0, len(same), size)]
-    return Plan((Cohort(stretches[0].program, tuple(groups)),), stretches, 0)
+    trees = {key: (run,) for key, run in alone.items()}
+    return Plan((Cohort(stretches[0].program, stretches),), stretches, 0, trees)
 
 
 class Arm:

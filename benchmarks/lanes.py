@@ -17,8 +17,9 @@ from lbscale.count import count_params, decoder_of_size, training_flops_per_toke
 from lbscale.data import corpus_spec
 from lbscale.execute.slot import Slot, window
 from lbscale.parallel import machine_layout, make_mesh, one_device_per_core
-from lbscale.plan import Layout, make_plan
+from lbscale.plan import Group, Layout, make_plan
 from lbscale.spec import AdamW, Constant, Decoder
+from lbscale.store import History
 from lbscale.train import LanePrograms
 from lbscale.train.lanes import rows_on_device
 
@@ -36,13 +37,14 @@ class Setting:
         rates = [1e-3 * (1 + i / n_lanes) for i in range(n_lanes)]
         tokens = [n_steps * layout.micro_batch_tokens]
         runs = sweep.product(base, n_tokens=tokens, batch_size_tokens=[batch_size_tokens], learning_rate=rates)
-        program = make_plan(runs, layout).cohorts[0].program
-        groups = make_plan(runs, layout).cohorts[0].groups
-        slots: list[Slot | None] = [Slot.of(group) for group in groups]
+        cohort, size = make_plan(runs, layout).cohorts[0], layout.group_size
+        program, lanes = cohort.program, cohort.stretches
+        groups = [Group(lanes[i : i + size]) for i in range(0, n_lanes, size)]
+        slots: list[Slot | None] = [Slot.of(group, [History()] * size) for group in groups]
         corpus = data.load(program.data)
         self.lanes = LanePrograms(program, layout, make_mesh(layout))
         self.rows = rows_on_device(corpus.train, self.lanes.mesh)
-        first = Slot.of(groups[0]).controls[0]
+        first = Slot.of(groups[0], [History()] * size).controls[0]
         self.window = window(slots, layout.group_size, layout.chunk_steps, n_steps, len(corpus.train), first)
         seeds = np.zeros((layout.lane, layout.group_size), np.uint32)
         self.states = self.lanes.restart(self.lanes.empty(), seeds, np.ones(layout.lane, bool))

@@ -19,7 +19,7 @@ from lbscale import laws
 from lbscale.count import ProgramMemory, count_params, program_memory
 from lbscale.data import check_vocabulary, load
 from lbscale.errors import InputError, check
-from lbscale.execute import Progress, execute
+from lbscale.execute import EarlyStop, Progress, Upkeep, execute, interruption, kept_states
 from lbscale.model import check_model
 from lbscale.parallel import machine_layout, one_device_per_core
 from lbscale.plan import Layout, Plan, Program, make_plan, run_flops
@@ -51,24 +51,52 @@ def run(
     watch: Watch | None = None,
     mesh: Mapping[str, int] | None = None,
     remat: str = "none",
+    save_every_seconds: float = 60.0,
+    early_stop: EarlyStop | None = None,
 ) -> Conducted:
     """Carry out a study, by value, name or path, into `<results>/<study>`; what is there is not trained again.
 
     `mesh` spreads runs over devices: sizes of the axes data, fsdp and tensor; lanes take the rest. `remat` (none, dots
-    or full) says what a layer computes again in its backward pass. Neither changes a run's key.
+    or full) says what a layer computes again in its backward pass. Neither changes a run's key. Any number of processes
+    may carry out a study at once; each run is trained by one of them, and each returns when all are recorded. What is
+    under way is saved every `save_every_seconds`, and when a signal asks to stop: then this raises `Interrupted`, a
+    KeyboardInterrupt, and goes on from there when it is called again. `early_stop` gives up runs whose settings have
+    lost at a smaller budget; they are recorded as stopped.
     """
     if isinstance(study, str):
         study = load_study(study)
+    work(study, results, watch, mesh, remat, save_every_seconds, early_stop)
+    return recall(study, results)
+
+
+def work(
+    study: Study,
+    results: str | Path = "results",
+    watch: Watch | None = None,
+    mesh: Mapping[str, int] | None = None,
+    remat: str = "none",
+    save_every_seconds: float = 60.0,
+    early_stop: EarlyStop | None = None,
+) -> None:
+    """Train a study and its follow-up beside any other workers, as `run` does, without fitting what is not needed for
+    that."""
     one_device_per_core()
     layout = machine_layout(mesh, remat)
     store = Store(Path(results) / study.name)
-    train(study.runs, layout, store, watch)
-    first = recall(study, results)
-    if study.follow_up is None:
-        return first
-    registered = first.registered or _register(study, first.table, first.fits, store)
-    train([from_json(document) for document in registered["runs"]], layout, store, watch)
-    return recall(study, results)
+    with interruption() as asked:
+        upkeep = Upkeep(save_every_seconds, early_stop, asked)
+        train(study.runs, layout, store, watch, upkeep)
+        if study.follow_up is not None:
+            train(_follow_up(study, store, results), layout, store, watch, upkeep)
+
+
+def _follow_up(study: Study, store: Store, results: str | Path) -> list[Run]:
+    """The runs that were decided on; decided here, where nobody has yet."""
+    registered = _registered(store, recorded_keys(study, store)[0])
+    if registered is None:
+        first = recall(study, results)
+        registered = _register(study, first.table, first.fits, store)
+    return [from_json(document) for document in registered["runs"]]
 
 
 def recall(study: Study, results: str | Path = "results") -> Conducted:
@@ -84,7 +112,7 @@ def recall(study: Study, results: str | Path = "results") -> Conducted:
 def recorded_keys(study: Study, store: Store) -> tuple[list[str], list[str]]:
     """Keys of the study's recorded runs and of its recorded follow-up, in their own order, and of no other run that the
     folder may hold; raises InputError when there is none."""
-    recorded = set(store.keys())
+    recorded = set(store.whole_keys())
     keys = [key for key in map(run_key, study.runs) if key in recorded]
     check(bool(keys), "results", str(store.root), f"no run of {study.name} is recorded; `lbscale run` trains them")
     registered = _registered(store, keys)
@@ -94,7 +122,7 @@ def recorded_keys(study: Study, store: Store) -> tuple[list[str], list[str]]:
 
 def checked_plan(runs: Sequence[Run], layout: Layout, store: Store) -> Plan:
     """What is still to train; raises InputError for a model that could not be, before the first is."""
-    plan = make_plan(runs, layout, done=store.keys())
+    plan = make_plan(runs, layout, store.whole_keys(), kept_states(store, layout))
     for model, data in {(cohort.program.model, cohort.program.data): None for cohort in plan.cohorts}:
         check_model(model, data.seq_len, layout.remat)
         check_vocabulary(data, model.vocab_size)
@@ -113,12 +141,14 @@ def expected_memory(program: Program, layout: Layout) -> ProgramMemory | None:
     return program_memory(program, layout, n_rows)
 
 
-def train(runs: Sequence[Run], layout: Layout, store: Store, watch: Watch | None = None) -> None:
+def train(
+    runs: Sequence[Run], layout: Layout, store: Store, watch: Watch | None = None, upkeep: Upkeep | None = None
+) -> None:
     """Train those of the runs that the store does not hold; `watch` sees the plan, then every step of progress."""
     plan = checked_plan(runs, layout, store)
     if watch is not None:
         watch(plan, None)
-    for progress in execute(plan, layout, store):
+    for progress in execute(plan, layout, store, upkeep):
         if watch is not None:
             watch(plan, progress)
 
@@ -142,7 +172,7 @@ def _register(study: Study, table: pd.DataFrame, fits: Mapping[str, laws.Fit], s
     name = _registration_name(table["key"])
     assert study.follow_up is not None  # the caller's condition
     runs = study.follow_up(fits)
-    recorded = set(store.keys())
+    recorded = set(store.whole_keys())
     document = {
         "schema": REGISTRATION_SCHEMA,
         "registered_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -151,7 +181,13 @@ def _register(study: Study, table: pd.DataFrame, fits: Mapping[str, laws.Fit], s
         "runs": [to_json(run) for run in runs],
         "predictions": [_prediction(run, fits, table) for run in runs],
     }
-    return store.register(name, document)
+    try:
+        return store.register(name, document)
+    except InputError:  # another worker was first, and what it decided holds
+        decided = store.registered(name)
+        if decided is None:
+            raise
+        return decided
 
 
 def _prediction(run: Run, fits: Mapping[str, laws.Fit], table: pd.DataFrame) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import signal
 from collections.abc import Iterable
 
 
@@ -12,6 +13,14 @@ class InputError(ValueError):
     def __init__(self, field: str, value: object, allowed: str) -> None:
         self.field, self.value, self.allowed = field, value, allowed
         super().__init__(f"{field}: {value!r} cannot be used; {allowed}")
+
+
+class Interrupted(KeyboardInterrupt):
+    """A worker stopped because `signal` asked it to, all that was under way saved."""
+
+    def __init__(self, by: signal.Signals) -> None:
+        self.signal = by
+        super().__init__(f"stopped by {by.name}; what was under way is saved, and the same command goes on from there")
 
 
 def check(condition: bool, field: str, value: object, allowed: str) -> None:

@@ -201,19 +201,16 @@ def test_runs_that_are_not_done_are_planned_once_each(runs: list[Run], done: set
 
 @settings(max_examples=20)
 @given(layout=LAYOUTS)
-def test_cohorts_and_groups_hold_only_what_can_be_trained_together(layout: Layout) -> None:
+def test_cohorts_hold_what_one_program_trains_the_longest_way_first(layout: Layout) -> None:
     plan = make_plan([*STUDY, *RELATED], layout)
     reach = tokens_reached(plan.stretches)
     for cohort in plan.cohorts:
-        for group in cohort.groups:
-            assert 1 <= len(group.lanes) <= layout.group_size
-            assert {stretch.updates for stretch in group.lanes} == {group.lanes[0].updates}
-            for stretch in group.lanes:
-                assert stretch.program == cohort.program and stretch.program.model == stretch.lead.model
-                for updates in stretch.updates:
-                    micro = micro_batch_tokens(updates.size, SEQ_LEN, layout.micro_batch_tokens)
-                    assert micro == cohort.program.micro_batch_tokens
-        to_go = [reach[group.lanes[0].index] - group.lanes[0].first_tokens for group in cohort.groups]
+        for stretch in cohort.stretches:
+            assert stretch.program == cohort.program and stretch.program.model == stretch.lead.model
+            for updates in stretch.updates:
+                micro = micro_batch_tokens(updates.size, SEQ_LEN, layout.micro_batch_tokens)
+                assert micro == cohort.program.micro_batch_tokens
+        to_go = [reach[stretch.index] - stretch.first_tokens for stretch in cohort.stretches]
         assert to_go == sorted(to_go, reverse=True)
 
 

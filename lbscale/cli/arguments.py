@@ -43,6 +43,22 @@ def number(text: str) -> float:
     return value
 
 
+def not_negative(text: str) -> float:
+    """A finite number of at least zero."""
+    value = number(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} cannot be used; a number of at least 0 is needed")
+    return value
+
+
+def positive(text: str) -> float:
+    """A finite number above zero."""
+    value = number(text)
+    if value <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} cannot be used; a number above 0 is needed")
+    return value
+
+
 def as_mapping(field: str, pairs: list[tuple[str, Any]] | None) -> dict[str, Any]:
     """Pairs as a mapping; raises InputError when a name comes twice."""
     mapping: dict[str, Any] = {}

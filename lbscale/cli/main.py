@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import argparse
 import errno
+import signal
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
 from lbscale import __version__
 from lbscale.cli import law_commands, store_commands, study_commands
-from lbscale.errors import InputError, check_choice
+from lbscale.errors import InputError, Interrupted, check_choice
 
 EXIT_MACHINE = 1
 EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 130
 _KEPT = "finished runs are kept, and the same command goes on from them"
 # Errors of the path that was given; all others, such as a full disk, are conditions of the machine.
 _BAD_PATH = {
@@ -57,9 +59,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except OSError as error:
         return _say_os_error(error)
+    except Interrupted as interrupted:
+        print(f"lbscale: {interrupted}", file=sys.stderr)
+        return 0 if interrupted.signal == signal.SIGTERM else EXIT_INTERRUPTED
     except KeyboardInterrupt:
         print(f"lbscale: interrupted; {_KEPT}", file=sys.stderr)
-        return 130
+        return EXIT_INTERRUPTED
 
 
 def _say_os_error(error: OSError) -> int:

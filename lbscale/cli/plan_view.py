@@ -37,8 +37,7 @@ def plan_document(name: str, plan: Plan, layout: Layout) -> dict[str, Any]:
                 "optimizer": cohort.program.rule[0],
                 "micro_batch_tokens": cohort.program.micro_batch_tokens,
                 "n_runs": len(cohort.runs),
-                "n_groups": len(cohort.groups),
-                "n_stretches": sum(len(group.lanes) for group in cohort.groups),
+                "n_stretches": len(cohort.stretches),
                 "flops": cohort.flops,
                 "memory_bytes": _memory(expected_memory(cohort.program, layout)),
             }

@@ -96,10 +96,10 @@ def _verified_text(document: dict[str, Any]) -> str:
     for finding in document["findings"]:
         end = f"{finding['mend']} (removed)" if finding["removed"] else finding["mend"]
         lines += [f"{finding['state']} {finding['kind']}: {problem}; {end}" for problem in finding["problems"]]
-    counts = ", ".join(f"{document[f'n_{name}']} {name}" for name in ("studies", "runs", "states", "registrations"))
+    counts = ", ".join(f"{name} {document[f'n_{name}']}" for name in ("studies", "runs", "states", "registrations"))
     if document["n_broken"] and not all(f["removed"] for f in document["findings"] if f["state"] == "broken"):
         lines.append("`lbscale verify --remove` removes what is broken, and the next `lbscale run` trains it again")
-    lines.append(f"{counts} read: {document['n_broken']} broken, {document['n_unfinished']} unfinished")
+    lines.append(f"{counts}; broken {document['n_broken']}, unfinished {document['n_unfinished']}")
     return "\n".join(lines)
 
 

@@ -10,7 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from lbscale.cli.arguments import as_mapping, print_json, whole_pair
+from lbscale.cli.arguments import as_mapping, not_negative, positive, print_json, whole_pair
+from lbscale.cli.store_commands import warn_of_broken
 from lbscale.errors import check
 
 
@@ -31,11 +32,18 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     tour.set_defaults(study="tour")
     tour.add_argument("--results", default="results", type=Path, metavar="DIR", help="default: ./results")
+    tour.set_defaults(worker=False)
     _add_layout(tour)
+    _add_upkeep(tour)
     command("list", _list, "list the experiments that can be named", study=False)
     _add_layout(command("plan", _plan, "show what a study would train, and what it would cost"))
-    _add_layout(command("run", _run, "train a study, fit its laws, write its table, laws, figures and page"))
-    command("status", _status, "show how far a study is")
+    run = command("run", _run, "train a study, fit its laws, write its table, laws, figures and page")
+    _add_layout(run)
+    _add_upkeep(run)
+    text = "train beside other processes on the same results folder, and leave the laws and the page to `lbscale run`"
+    run.add_argument("--worker", action="store_true", help=text)
+    status = command("status", _status, "show how far a study is, and who works on it")
+    status.add_argument("--watch", action="store_true", help="show it again every two seconds until all is recorded")
     results = command("results", _results, "print a study's run table")
     results.add_argument("--csv", action="store_true", help="print CSV")
     command("report", _report, "write a study's page and figures again from its recorded runs")
@@ -46,6 +54,13 @@ def _add_layout(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mesh", nargs="+", type=whole_pair, metavar="AXIS=SIZE", help=text)
     text = "what a layer computes again in its backward pass, to save memory: none (default), dots, full"
     parser.add_argument("--remat", default="none", metavar="NAME", help=text)
+
+
+def _add_upkeep(parser: argparse.ArgumentParser) -> None:
+    text = "give up runs whose settings, at a smaller budget, diverged or ended NATS above the best (default: none)"
+    parser.add_argument("--stop-hopeless", type=positive, metavar="NATS", help=text)
+    text = "save what is under way every so many seconds (default: 60), to go on from there after an interruption"
+    parser.add_argument("--save-every", default=60.0, type=not_negative, metavar="SECONDS", help=text)
 
 
 def _list(options: argparse.Namespace) -> None:
@@ -98,7 +113,7 @@ def _plan(options: argparse.Namespace) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     from lbscale.cli.progress import ProgressDisplay
-    from lbscale.conduct import run
+    from lbscale.conduct import recall, work
     from lbscale.parallel import counted_compilations, keep_compilations
     from lbscale.report import verdict_text, write_report
     from lbscale.store import Store
@@ -110,8 +125,13 @@ def _run(options: argparse.Namespace) -> None:
     _warn_of_drift(study, Store(options.results / study.name))
     with ProgressDisplay() as display, counted_compilations() as compilations:
         mesh = as_mapping("mesh", options.mesh)
-        conducted = run(study, options.results, watch=display, mesh=mesh, remat=options.remat)
+        work(study, options.results, display, mesh, options.remat, options.save_every, _early_stop(options))
     print(f"programs: {compilations}", file=sys.stderr)
+    if options.worker:
+        if options.json:
+            print_json({"study": study.name, "compilations": asdict(compilations)})
+        return
+    conducted = recall(study, options.results)
     folder = options.results / study.name
     verdict = write_report(conducted, folder)
     if options.json:
@@ -119,6 +139,12 @@ def _run(options: argparse.Namespace) -> None:
     else:
         print(verdict_text(conducted, verdict))
         print(f"\nThe page: {folder / 'index.html'}; the table: {folder / 'table.csv'}; the laws: {folder / 'laws'}/")
+
+
+def _early_stop(options: argparse.Namespace) -> Any:
+    from lbscale.execute import EarlyStop
+
+    return None if options.stop_hopeless is None else EarlyStop(options.stop_hopeless)
 
 
 def _check_writable(folder: Path) -> None:
@@ -132,19 +158,18 @@ def _check_writable(folder: Path) -> None:
 
 
 def _status(options: argparse.Namespace) -> None:
-    from lbscale.spec import run_key
+    from lbscale.cli.status_view import Looks, status_document, status_text, watch
 
     study, store = _open(options)
     _warn_of_drift(study, store)
-    recorded = set(store.keys())
-    done = [run for run in study.runs if run_key(run) in recorded]
-    document = {"study": study.name, "n_runs": len(study.runs), "n_done": len(done), "n_recorded": len(recorded)}
+    warn_of_broken(store)
+    looks = Looks()
     if options.json:
-        print_json(document)
+        print_json(status_document(study, store, looks))
+    elif options.watch:
+        watch(lambda: status_document(study, store, looks))
     else:
-        others = len(recorded) - len(done)
-        extra = f"; {others} further runs recorded (its follow-up, or runs of an earlier version)" if others else ""
-        print(f"{study.name}: {len(done)} of {len(study.runs)} runs done{extra}")
+        print(status_text(status_document(study, store, looks)))
 
 
 def _results(options: argparse.Namespace) -> None:
@@ -154,6 +179,7 @@ def _results(options: argparse.Namespace) -> None:
     from lbscale.store import HEADLINE_COLUMNS, results_table
 
     study, store = _open(options)
+    warn_of_broken(store)
     keys, followed = recorded_keys(study, store)
     table = results_table(store, [*keys, *followed])
     if options.json:
@@ -169,7 +195,8 @@ def _report(options: argparse.Namespace) -> None:
     from lbscale.conduct import recall
     from lbscale.report import verdict_text, write_report
 
-    study, _ = _open(options)
+    study, store = _open(options)
+    warn_of_broken(store)
     conducted = recall(study, options.results)
     verdict = write_report(conducted, options.results / study.name)
     if options.json:

@@ -1,6 +1,6 @@
 """The token clock: every schedule of a run as an array over its updates and micro-steps (numpy only)."""
 
-from lbscale.clock.controls import Controls, controls, evaluation_tokens, hyperparameters
+from lbscale.clock.controls import Controls, controls, curve_tokens, evaluation_tokens, hyperparameters
 from lbscale.clock.order import row_indices
 from lbscale.clock.prefix import (
     agreeing_updates,
@@ -21,6 +21,7 @@ __all__ = [
     "agreeing_updates",
     "control_columns",
     "controls",
+    "curve_tokens",
     "equal_updates",
     "evaluation_tokens",
     "hyperparameters",

@@ -90,3 +90,8 @@ def evaluation_tokens(edges: np.ndarray, n_points: int = 6, spacing: float = 2.0
     targets = spacing ** np.arange(max(highest - n_points + 1, 0), highest + 1)
     nearest = edges[1:][np.searchsorted(edges[1:], targets).clip(max=len(edges) - 2)]
     return np.unique(np.append(nearest, edges[-1]))
+
+
+def curve_tokens(run: Run) -> list[int]:
+    """Token counts at which the run's curve is read; its end, where it is measured in full, is none of them."""
+    return evaluation_tokens(update_edges(run.batch, run.n_tokens))[:-1].tolist()

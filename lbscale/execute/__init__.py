@@ -1,5 +1,9 @@
-"""Carry out a plan: drive the trainer over its cohorts and write what comes out."""
+"""Carry out a plan: claim its trees, drive the trainer over them, save on the way, and write what comes out."""
 
-from lbscale.execute.loop import Progress, execute
+from lbscale.execute.course import Upkeep
+from lbscale.execute.hopeless import EarlyStop
+from lbscale.execute.interruption import Interruption, interruption
+from lbscale.execute.loop import Progress
+from lbscale.execute.work import execute, kept_states
 
-__all__ = ["Progress", "execute"]
+__all__ = ["EarlyStop", "Interruption", "Progress", "Upkeep", "execute", "interruption", "kept_states"]

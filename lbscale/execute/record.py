@@ -12,11 +12,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from lbscale.clock import is_annealed, prefix_key, row_indices, trunk_key
+from lbscale.clock import curve_tokens, is_annealed, prefix_key, row_indices, trunk_key
 from lbscale.data import PackedCorpus
-from lbscale.plan import Layout, Stretch
+from lbscale.plan import Layout, Stretch, tokens_at
 from lbscale.spec import FlaxModel, Model, Run, source_digest
-from lbscale.store import SOURCE_DIGEST, CurvePoint, Result
+from lbscale.store import SOURCE_DIGEST, History, Result
 from lbscale.train import Measurement
 
 
@@ -44,12 +44,11 @@ def _source(model: Model) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Reading:
-    """What is known of a run at its end: the stretches of its way, its curve, the seconds it took, its last loss, and
+    """What is known of a run at its end: the stretch that it ends with, what was read on its way, its last loss, and
     the micro-step of its first non-finite gradient or -1."""
 
-    path: tuple[Stretch, ...]
-    curve: tuple[CurvePoint, ...]
-    seconds: float
+    stretch: Stretch
+    history: History
     measurement: Measurement
     diverged_at: int
 
@@ -60,40 +59,54 @@ def result_of(run: Run, reading: Reading, corpus: PackedCorpus, layout: Layout) 
     A run has diverged if a gradient was not finite, or if it ended both above a uniform guess and above where its curve
     began. Its budget stands as planned even where a group was ended early because none of its lanes was left.
     """
-    path, measurement = reading.path, reading.measurement
-    began_at = max([math.log(run.model.vocab_size), *(point.loss for point in reading.curve[:1])])
+    stretch, measurement = reading.stretch, reading.measurement
+    own = set(curve_tokens(run))
+    curve = tuple(point for point in reading.history.points if point.n_tokens in own)
+    began_at = max([math.log(run.model.vocab_size), *(point.loss for point in curve[:1])])
     diverged = reading.diverged_at >= 0 or not measurement.loss <= began_at
     loss = None if diverged else measurement.loss
-    n_tokens = path[-1].last_tokens
-    n_rows = n_tokens // run.data.seq_len
+    n_rows = stretch.last_tokens // run.data.seq_len
     index = row_indices(run.data_seed, 0, n_rows, len(corpus.train))
-    branched_at = max((stretch.last_tokens for stretch in path if stretch.n_runs > 1), default=0)
     return Result(
         status="diverged" if diverged else "finished",
         loss=loss,
         loss_se=None if diverged else measurement.loss_se,
         bits_per_byte=None if loss is None else loss * corpus.bits_per_byte_factor,
         loss_split="validation",
-        n_tokens=n_tokens,
+        n_tokens=stretch.last_tokens,
         n_tokens_real=int(np.sum(corpus.train.segments_RT[index] > 0)),
         epochs=n_rows / len(corpus.train),
         annealed=is_annealed(run),
-        diverged_tokens=_tokens_at(path, reading.diverged_at) if reading.diverged_at >= 0 else None,
-        seconds=reading.seconds,
-        curve=reading.curve,
-        machine=machine_record(layout, path[-1].program.micro_batch_tokens) | _source(run.model),
+        diverged_tokens=tokens_at(run, layout, reading.diverged_at) if reading.diverged_at >= 0 else None,
+        seconds=reading.history.seconds,
+        curve=curve,
+        machine=machine_record(layout, stretch.program.micro_batch_tokens) | _source(run.model),
         trunk_key=trunk_key(run),
-        branched_at_tokens=branched_at,
-        branched_from=prefix_key(run, branched_at) if branched_at else None,
+        branched_at_tokens=stretch.shared_tokens,
+        branched_from=prefix_key(run, stretch.shared_tokens) if stretch.shared_tokens else None,
     )
 
 
-def _tokens_at(path: tuple[Stretch, ...], step: int) -> int:
-    """The clock after `step` micro-steps of a way."""
-    for stretch in path:
-        micro = stretch.program.micro_batch_tokens
-        n_steps = stretch.n_tokens // micro
-        if step <= n_steps:
-            return stretch.first_tokens + step * micro
-        step -= n_steps
-    raise AssertionError(f"the way ends {step} micro-steps before")
+def stopped_result(run: Run, stretch: Stretch, reason: str, corpus: PackedCorpus, layout: Layout) -> Result:
+    """The result of a run that was given up where `stretch` would have gone on with it: its loss is not known."""
+    n_rows = stretch.first_tokens // run.data.seq_len
+    index = row_indices(run.data_seed, 0, n_rows, len(corpus.train))
+    return Result(
+        status="stopped",
+        loss=None,
+        loss_se=None,
+        bits_per_byte=None,
+        loss_split="validation",
+        n_tokens=stretch.first_tokens,
+        n_tokens_real=int(np.sum(corpus.train.segments_RT[index] > 0)),
+        epochs=n_rows / len(corpus.train),
+        annealed=False,
+        diverged_tokens=None,
+        seconds=0.0,
+        curve=(),
+        machine=machine_record(layout, stretch.program.micro_batch_tokens) | _source(run.model),
+        trunk_key=trunk_key(run),
+        branched_at_tokens=stretch.shared_tokens,
+        branched_from=prefix_key(run, stretch.shared_tokens) if stretch.shared_tokens else None,
+        stopped_because=reason,
+    )

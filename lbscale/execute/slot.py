@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -9,34 +10,40 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from lbscale.clock import Controls, controls, row_indices
+from lbscale.execute.branches import Standing
 from lbscale.plan import Group
+from lbscale.store import History
+from lbscale.train import LaneState
 
 # A curve's points are read on this share of the validation rows, the final loss on all of them: on a short run the
 # points would otherwise cost as much as the training.
 _CURVE_SHARE = 8
 
 
-@dataclass
+@dataclass(eq=False)
 class Slot:
     """Where a group stands, in micro-steps from its stretches' beginning, and where it stops; its last stop is its end.
 
-    `tokens` are the token counts at which a curve is read.
+    `tokens` are the token counts at which a curve is read; `histories` what was read of each lane before it sat here;
+    `saved_in` the round of checkpoints in which it was saved last.
     """
 
     group: Group
     controls: tuple[Controls, ...]
     stops: list[int]
     tokens: frozenset[int]
+    histories: list[History]
     position: int = 0
+    saved_in: int = 0
     began: float = field(default_factory=time.perf_counter)
 
     @classmethod
-    def of(cls, group: Group, tokens: Collection[int] = ()) -> Slot:
+    def of(cls, group: Group, histories: list[History], tokens: Collection[int] = ()) -> Slot:
         """A slot before its first micro-step."""
         first, micro = group.lanes[0].first_tokens, group.lanes[0].program.micro_batch_tokens
         every = tuple(controls(one.lead, micro, one.first_tokens, one.last_tokens) for one in group.lanes)
         stops = {(count - first) // micro for count in tokens}
-        return cls(group, every, sorted(stops | {every[0].n_steps}), frozenset(tokens))
+        return cls(group, every, sorted(stops | {every[0].n_steps}), frozenset(tokens), histories)
 
     @property
     def at_stop(self) -> bool:
@@ -53,6 +60,26 @@ class Slot:
         """The clock of each lane, in row positions."""
         first, micro = self.group.lanes[0].first_tokens, self.group.lanes[0].program.micro_batch_tokens
         return first + self.position * micro
+
+    @property
+    def at_update(self) -> bool:
+        """Whether it has just updated."""
+        return self.position > 0 and bool(self.controls[0].apply_S[self.position - 1])
+
+    @property
+    def steps_to_update(self) -> int:
+        """Micro-steps to the next update's end."""
+        return int(np.argmax(self.controls[0].apply_S[self.position :])) + 1
+
+    def history(self, lane: int) -> History:
+        """What was read of a lane, with the seconds until now."""
+        before = self.histories[lane]
+        return dataclasses.replace(before, seconds=before.seconds + time.perf_counter() - self.began)
+
+    def standings(self, lanes: list[LaneState]) -> list[Standing]:
+        """Where its lanes stand, given their states."""
+        stretches = self.group.lanes
+        return [Standing(one, self.n_tokens, lanes[lane], self.history(lane)) for lane, one in enumerate(stretches)]
 
     def rows_wanted(self, n_rows: int) -> int:
         """How many of `n_rows` validation rows are measured here: all where a run ends, a curve's share of them where

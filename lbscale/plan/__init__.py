@@ -2,8 +2,8 @@
 touched."""
 
 from lbscale.plan.apart import kept_apart
-from lbscale.plan.cohorts import Cohort, Group, Plan, make_plan, run_flops, tokens_reached
-from lbscale.plan.forest import Stretch, grow_forest
+from lbscale.plan.cohorts import Cohort, Group, Plan, make_plan, next_ends, run_flops, tokens_reached
+from lbscale.plan.forest import Stretch, grow_forest, tokens_at
 from lbscale.plan.layout import (
     LARGE_MODEL_PARAMS,
     REMAT_POLICIES,
@@ -14,12 +14,14 @@ from lbscale.plan.layout import (
     micro_batch_tokens,
 )
 from lbscale.plan.marginal import marginal_cost
+from lbscale.plan.remaining import Kept, remaining
 
 __all__ = [
     "LARGE_MODEL_PARAMS",
     "REMAT_POLICIES",
     "Cohort",
     "Group",
+    "Kept",
     "Layout",
     "PartitionRules",
     "Plan",
@@ -31,6 +33,9 @@ __all__ = [
     "make_plan",
     "marginal_cost",
     "micro_batch_tokens",
+    "next_ends",
+    "remaining",
     "run_flops",
+    "tokens_at",
     "tokens_reached",
 ]

@@ -1,14 +1,15 @@
-"""From the forest to cohorts: stretches that one compiled program trains, in groups that are vectorised together."""
+"""From the forest to cohorts: stretches that one compiled program trains."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from lbscale.clock import trained_tokens
+from lbscale.clock import origin, trained_tokens
 from lbscale.count import training_flops, training_flops_per_token
 from lbscale.plan.forest import Stretch, grow_forest
 from lbscale.plan.layout import Layout, Program
+from lbscale.plan.remaining import Kept, remaining
 from lbscale.spec import Run, run_key
 
 
@@ -26,29 +27,34 @@ class Group:
 
 @dataclass(frozen=True)
 class Cohort:
-    """All stretches of one program, as groups: those with the longest way still before them first."""
+    """All stretches of one program: those with the longest way still before them first, so that trunks are ready when
+    their branches are wanted, and no device is left with a long run when the others have finished."""
 
     program: Program
-    groups: tuple[Group, ...]
+    stretches: tuple[Stretch, ...]
 
     @property
     def runs(self) -> tuple[Run, ...]:
         """Every run that ends in the cohort."""
-        return tuple(run for group in self.groups for stretch in group.lanes for run in stretch.ends)
+        return tuple(run for stretch in self.stretches for run in stretch.ends)
 
     @property
     def flops(self) -> float:
         """Exact training FLOPs."""
-        return sum(stretch.flops for group in self.groups for stretch in group.lanes)
+        return sum(stretch.flops for stretch in self.stretches)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Cohorts still to train, the cheapest program first; the forest they are made of; how many runs are there."""
+    """Cohorts still to train, the cheapest program first; the forest they are made of; how many runs are there.
+
+    `trees` are all runs, recorded or not, by `Stretch.tree`, of the trees in which something is left to train.
+    """
 
     cohorts: tuple[Cohort, ...]
     stretches: tuple[Stretch, ...]
     n_done: int
+    trees: Mapping[str, tuple[Run, ...]]
 
     @property
     def runs(self) -> tuple[Run, ...]:
@@ -76,21 +82,38 @@ def run_flops(run: Run) -> float:
     return training_flops(run.model, run.data.seq_len, trained_tokens(run))
 
 
-def make_plan(runs: Iterable[Run], layout: Layout, done: Collection[str] = ()) -> Plan:
-    """Arrange the runs whose keys are not in `done`."""
+def make_plan(runs: Iterable[Run], layout: Layout, done: Collection[str] = (), kept: Kept | None = None) -> Plan:
+    """Arrange the runs whose keys are not in `done`, each from the last state on its way that is `kept`.
+
+    The forest is that of all runs, so that a study that goes on trains what it would have trained at once.
+    """
     by_key = {run_key(run): run for run in runs}
-    kept = set(done)
-    stretches = grow_forest([run for key, run in by_key.items() if key not in kept], layout)
+    recorded = set(done)
+    to_do = {origin(run) for key, run in by_key.items() if key not in recorded}
+    forest = grow_forest([run for run in by_key.values() if origin(run) in to_do], layout)
+    stretches = remaining(forest, recorded, kept or {})
+    left = {stretch.tree for stretch in stretches}
+    trees: dict[str, list[Run]] = {}
+    for stretch in forest:
+        if stretch.tree in left:
+            trees.setdefault(stretch.tree, []).extend(stretch.ends)
+    n_done = sum(key in recorded for key in by_key)
+    return Plan(_cohorts(stretches), stretches, n_done, {tree: tuple(members) for tree, members in trees.items()})
+
+
+def _cohorts(stretches: tuple[Stretch, ...]) -> tuple[Cohort, ...]:
     reach = tokens_reached(stretches)
     programs: dict[Program, list[Stretch]] = {}
     for stretch in stretches:
         programs.setdefault(stretch.program, []).append(stretch)
-    cohorts = [Cohort(program, _groups(members, reach, layout)) for program, members in programs.items()]
-    cohorts.sort(key=lambda cohort: training_flops_per_token(cohort.program.model, cohort.program.data.seq_len))
-    return Plan(tuple(cohorts), stretches, sum(key in kept for key in by_key))
+    to_go = lambda stretch: reach[stretch.index] - stretch.first_tokens
+    cohorts = [
+        Cohort(program, tuple(sorted(members, key=to_go, reverse=True))) for program, members in programs.items()
+    ]
+    return tuple(sorted(cohorts, key=lambda c: training_flops_per_token(c.program.model, c.program.data.seq_len)))
 
 
-def tokens_reached(stretches: tuple[Stretch, ...]) -> list[int]:
+def tokens_reached(stretches: Sequence[Stretch]) -> list[int]:
     """For each stretch, the token count at which the longest run that passes through it ends."""
     reach = [stretch.last_tokens for stretch in stretches]
     for stretch in reversed(stretches):
@@ -99,13 +122,11 @@ def tokens_reached(stretches: tuple[Stretch, ...]) -> list[int]:
     return reach
 
 
-def _groups(members: list[Stretch], reach: list[int], layout: Layout) -> tuple[Group, ...]:
-    # What has the longest way before it comes first, so that trunks are ready when their branches are wanted, and no
-    # device is left with a long run when the others have finished.
-    to_go = lambda stretch: reach[stretch.index] - stretch.first_tokens
-    alike: dict[object, list[Stretch]] = {}
-    for stretch in sorted(members, key=to_go, reverse=True):
-        alike.setdefault(stretch.updates, []).append(stretch)
-    size = layout.group_size
-    groups = [Group(tuple(same[i : i + size])) for same in alike.values() for i in range(0, len(same), size)]
-    return tuple(sorted(groups, key=lambda group: to_go(group.lanes[0]), reverse=True))
+def next_ends(stretches: Sequence[Stretch]) -> list[int]:
+    """For each stretch, the token count at which the shortest run that passes through it ends."""
+    ends = [stretch.last_tokens if stretch.ends else None for stretch in stretches]
+    for stretch in reversed(stretches):
+        below, above = ends[stretch.index], stretch.parent
+        if above is not None and below is not None:
+            ends[above] = min(below, ends[above] or below)
+    return [end or stretch.last_tokens for end, stretch in zip(ends, stretches, strict=True)]

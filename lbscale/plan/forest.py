@@ -18,6 +18,7 @@ from lbscale.clock import (
     n_updates,
     optimizer_structure,
     origin,
+    trunk_key,
     update_edges,
 )
 from lbscale.count import training_flops
@@ -30,17 +31,22 @@ class Stretch:
     """Training from one token count to another under one program, on behalf of `n_runs` runs.
 
     `lead` is one of them: their control arrays agree up to `last_tokens`. `ends` are those that end there. `parent` is
-    the index of the stretch whose end is this one's beginning; None where it begins at initial values.
+    the index of the stretch whose end is this one's beginning; None where it begins at initial values, or at the kept
+    state that `begins_from` names (`clock.prefix_key`). `tree` is the `clock.trunk_key` of all that grows from one
+    root. Up to `shared_tokens`, 0 where there is none, the way to its end is that of further runs.
     """
 
     index: int
     parent: int | None
+    tree: str
     program: Program
     lead: Run
     first_tokens: int
     last_tokens: int
     n_runs: int
     ends: tuple[Run, ...]
+    shared_tokens: int
+    begins_from: str | None = None
 
     @property
     def n_tokens(self) -> int:
@@ -83,7 +89,12 @@ def grow_forest(runs: Iterable[Run], layout: Layout) -> tuple[Stretch, ...]:
         for program, begins, stops in parts:
             ending = tuple(ends) if stops == parts[-1][2] else ()
             index = len(stretches)
-            stretches.append(Stretch(index, parent, program, members[0], begins, stops, len(members), ending))
+            above = stretches[parent] if parent is not None else None
+            tree = above.tree if above else trunk_key(members[0])
+            shared = stops if len(members) > 1 else above.shared_tokens if above else 0
+            stretches.append(
+                Stretch(index, parent, tree, program, members[0], begins, stops, len(members), ending, shared)
+            )
             parent = index
         branches += [(group, last, parent) for group in groups]
     return tuple(stretches)
@@ -111,3 +122,15 @@ def _by_program(run: Run, first: int, last: int, layout: Layout) -> list[tuple[P
         begins = parts.pop()[1] if parts and parts[-1][0] == program else updates.first
         parts.append((program, begins, updates.last))
     return parts
+
+
+def tokens_at(run: Run, layout: Layout, step: int) -> int:
+    """The clock of a run, in row positions, after `step` micro-steps of its whole way under the layout."""
+    target = layout.micro_batch_target(run.model)
+    for updates in equal_updates(run.batch, run.n_tokens):
+        micro = micro_batch_tokens(updates.size, run.data.seq_len, target)
+        n_steps = (updates.last - updates.first) // micro
+        if step <= n_steps:
+            return updates.first + step * micro
+        step -= n_steps
+    raise AssertionError(f"the run ends {step} micro-steps before")

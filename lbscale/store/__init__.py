@@ -1,25 +1,39 @@
 """Where results live: one directory a run, and one table made of all of them."""
 
+from lbscale.store.claims import Claims
+from lbscale.store.claims import listed as listed_claims
 from lbscale.store.difference import Difference, differing_fields, results_side_by_side
 from lbscale.store.directory import Store
 from lbscale.store.drift import SOURCE_DIGEST, source_drift
 from lbscale.store.files import Files
 from lbscale.store.result import CurvePoint, Result
+from lbscale.store.states import History, KeptState, StateName, States, listed_states
 from lbscale.store.table import HEADLINE_COLUMNS, curves_table, results_table
 from lbscale.store.verification import Finding, Verified, study_folders, verify
+from lbscale.store.workers import Worker, is_gone, listed_workers
 
 __all__ = [
     "HEADLINE_COLUMNS",
     "SOURCE_DIGEST",
+    "Claims",
     "CurvePoint",
     "Difference",
     "Files",
     "Finding",
+    "History",
+    "KeptState",
     "Result",
+    "StateName",
+    "States",
     "Store",
     "Verified",
+    "Worker",
     "curves_table",
     "differing_fields",
+    "is_gone",
+    "listed_claims",
+    "listed_states",
+    "listed_workers",
     "results_side_by_side",
     "results_table",
     "source_drift",

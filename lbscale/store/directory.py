@@ -56,6 +56,10 @@ class Store:
         """Whether `keys` lists the key."""
         return self.files.exists(f"{_folder(key)}/{MANIFEST}")
 
+    def is_whole(self, key: str) -> bool:
+        """Whether the run of a key can be read."""
+        return _contents(self.files, key) is not None
+
     def checked_keys(self) -> tuple[list[str], list[str]]:
         """Keys of the whole runs and of the broken ones, each sorted; every file of every run is read and hashed."""
         whole: list[str] = []

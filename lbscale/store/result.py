@@ -17,7 +17,8 @@ class CurvePoint:
 
 @dataclass(frozen=True)
 class Result:
-    """`status` is finished, diverged or stopped. A diverged run has no loss; `diverged_tokens` is the clock at its
+    """`status` is finished, diverged or stopped (given up, and `stopped_because` says why: its loss is not known, which
+    a fit must count as censored). A diverged run has no loss; `diverged_tokens` is the clock at its
     first non-finite gradient, or null where its loss ended worse than it began. `n_tokens_real` leaves
     padding out. `machine` says where and how it ran: recorded, and no part of the run's key.
 
@@ -41,3 +42,4 @@ class Result:
     trunk_key: str | None = None
     branched_at_tokens: int = 0
     branched_from: str | None = None
+    stopped_because: str | None = None

@@ -70,7 +70,10 @@ class LanePrograms:
         states = {"donate_argnums": (0,), "out_shardings": shardings}
         self._restart = compiled(self._restart_local, (lanes, lanes, lanes), **states)
         self._advance = compiled(self._advance_local, (lanes, shared, lanes, lanes, lanes, shared), **states)
+        seat = jax.tree.map(lambda spec: NamedSharding(mesh, P(None, *spec)), _without_sums(self._specs))
+        self._seat_shardings = seat
         self._resume = jax.jit(_replaced, **states)
+        self._take = jax.jit(lambda states, g: jax.tree.map(lambda leaf: leaf[g], states), out_shardings=seat)
         self._evaluate = compiled(self._evaluate_local, (lanes, shared, lanes))
 
     @property
@@ -88,21 +91,34 @@ class LanePrograms:
         """States with the lanes of every `fresh` slot initialised from their seeds (uint32)."""
         return self._restart(states, seeds_GL, fresh_G)
 
-    def at_update(self, states: LaneState) -> LaneState:
-        """A copy on the host of all lanes at the end of an update, without the sums, which are zero there."""
-        return jax.device_get(_without_sums(states))
+    def take(self, states: LaneState, g: int) -> list[LaneState]:
+        """Copies of slot `g`'s lanes at the end of an update, without the sums, which are zero there: on the host, or,
+        where runs are spread over devices, as spread."""
+        on_host = lambda leaf: _on_host(leaf, g)
+        kept = _without_sums(states)
+        lanes_L = self._take(kept, g) if self.layout.shards_runs else jax.tree.map(on_host, kept)
+        return [jax.tree.map(lambda leaf, at=lane: leaf[at], lanes_L) for lane in range(self.layout.group_size)]
 
-    def resume(self, states: LaneState, begins: dict[int, list[LaneState]]) -> LaneState:
-        """States with the lanes of the slots that `begins` names put where such copies, one a lane, stand. Lanes that a
-        group lacks are as if they had diverged."""
-        shape = (self.n_slots, self.layout.group_size)
-        seats = jax.tree.map(lambda leaf: np.zeros(shape + leaf.shape, leaf.dtype), _without_sums(self._one))
-        replaced_G = np.zeros(self.n_slots, bool)
-        for g, lanes in begins.items():
-            replaced_G[g] = True
-            for lane, state in enumerate(lanes):
-                jax.tree.map(lambda seat, leaf, at=(g, lane): seat.__setitem__(at, leaf), seats, state)
-        return self._resume(states, jax.device_put(seats, _without_sums(self._state_shardings)), replaced_G)
+    def resume(self, states: LaneState, g: int, lanes: list[LaneState]) -> LaneState:
+        """States with slot `g` put where such copies, one a lane, stand. Lanes that a group lacks are as if they had
+        diverged."""
+        missing = self.layout.group_size - len(lanes)
+
+        def stacked(like: Any, *leaves: Any) -> Any:
+            nothing = [np.zeros(like.shape, like.dtype)] * missing
+            return (jnp if isinstance(leaves[0], jax.Array) else np).stack([*leaves, *nothing])
+
+        seat_L = jax.tree.map(stacked, _without_sums(self._one), *lanes)
+        return self._resume(states, jax.device_put(seat_L, self._seat_shardings), g)
+
+    @property
+    def lane_like(self) -> LaneState:
+        """One lane at the end of an update, abstract; with shardings, where runs are spread over devices."""
+        one = _without_sums(self._one)
+        if not self.layout.shards_runs:
+            return one
+        place = lambda leaf, spec: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=NamedSharding(self.mesh, spec))
+        return jax.tree.map(place, one, _without_sums(self._specs))
 
     def advance(
         self,
@@ -190,14 +206,21 @@ def _without_sums(states: Any) -> Any:
     return states._replace(gradient=None, weight=None)
 
 
-def _replaced(states: LaneState, seats: LaneState, replaced_G: jax.Array) -> LaneState:
-    """The states, with those of the replaced slots taken from `seats`, their sums zero."""
-    sums = jax.tree.map(jnp.zeros_like, (states.gradient, states.weight))
+def _on_host(leaf: jax.Array, g: int) -> np.ndarray:
+    """A copy of what slot `g` holds, from the device that holds it."""
+    own = next(shard for shard in leaf.addressable_shards if (shard.index[0].start or 0) == g)
+    return np.array(np.asarray(own.data)[0])
+
+
+def _replaced(states: LaneState, seat_L: LaneState, g: jax.Array) -> LaneState:
+    """The states, with those of slot `g` taken from `seat_L`, their sums zero."""
+    sums_L = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape[1:], leaf.dtype), (states.gradient, states.weight))
 
     def choose(old: jax.Array, new: jax.Array) -> jax.Array:
-        return jnp.where(replaced_G.reshape(-1, *[1] * (old.ndim - 1)), new, old)
+        is_seat_G = (jnp.arange(old.shape[0]) == g).reshape(-1, *[1] * (old.ndim - 1))
+        return jnp.where(is_seat_G, new[None], old)
 
-    return jax.tree.map(choose, states, seats._replace(gradient=sums[0], weight=sums[1]))
+    return jax.tree.map(choose, states, seat_L._replace(gradient=sums_L[0], weight=sums_L[1]))
 
 
 @functools.lru_cache(maxsize=16)

@@ -54,12 +54,12 @@ def damage(folder: Path, run: Run) -> Path:
 def test_verify_counts_what_is_whole(lbscale: Command, runs: list[Run]) -> None:
     document = lbscale("verify", "--json").json
     assert (document["n_studies"], document["n_runs"], document["findings"]) == (1, 4, [])
-    assert lbscale("verify").out == "1 studies, 4 runs, 0 states, 0 registrations read: 0 broken, 0 unfinished\n"
+    assert lbscale("verify").out == "studies 1, runs 4, states 0, registrations 0; broken 0, unfinished 0\n"
     assert lbscale("verify", "results/mine", "--json").json["n_runs"] == 4
 
 
 def test_verify_of_no_study_is_no_error(lbscale: Command, folder: Path) -> None:
-    assert lbscale("verify", ".").out.startswith("0 studies, 0 runs")
+    assert lbscale("verify", ".").out.startswith("studies 0, runs 0")
 
 
 def test_verify_names_what_is_broken_and_removes_it_when_asked(lbscale: Command, folder: Path, runs: list[Run]) -> None:
@@ -68,7 +68,7 @@ def test_verify_names_what_is_broken_and_removes_it_when_asked(lbscale: Command,
     assert (outcome.code, outcome.err) == (1, "")
     problem, offer, counts = outcome.out.splitlines()
     assert problem.startswith(f"broken run: {path} does not match its checksum; ") and "trains it again" in problem
-    assert "`lbscale verify --remove`" in offer and counts.endswith("1 broken, 0 unfinished")
+    assert "`lbscale verify --remove`" in offer and counts.endswith("broken 1, unfinished 0")
     outcome = lbscale("verify", "--remove", "--json")
     assert outcome.code == 1
     (finding,) = json.loads(outcome.out)["findings"]

@@ -99,7 +99,9 @@ def test_plan_leaves_recorded_runs_out(lbscale: Command, recorded: Path) -> None
 
 
 def test_status_counts_the_studys_runs_and_others(lbscale: Command, recorded: Path) -> None:
-    assert lbscale("status", "mine.py", "--json").json == {"study": "mine", "n_runs": 4, "n_done": 1, "n_recorded": 1}
+    nobody = {"n_states": 0, "workers": []}
+    counts = {"study": "mine", "n_runs": 4, "n_done": 1, "n_recorded": 1}
+    assert lbscale("status", "mine.py", "--json").json == counts | nobody
     text = (recorded / "mine.py").read_text()
     (recorded / "mine.py").write_text(text.replace("0.2", "0.3"))
     assert lbscale("status", "mine.py").out == (
@@ -120,3 +122,17 @@ def test_results_are_the_run_table(lbscale: Command, recorded: Path) -> None:
     table = pd.read_csv(io.StringIO(lbscale("results", "mine.py", "--csv").out))
     assert table["key"].tolist() == [key]
     assert len(lbscale("results", "mine.py").out.splitlines()) == 2
+
+
+def test_a_broken_run_is_left_out_with_a_warning_and_planned_again(lbscale: Command, recorded: Path) -> None:
+    runs = load_study("mine.py").runs
+    store = Store(recorded / "results" / "mine")
+    store.write(runs[0], store.read(run_key(runs[2]))[1])
+    path = store.root / "runs" / run_key(runs[2]) / "result.json"
+    path.write_bytes(path.read_bytes().replace(b"5.0", b"4.0"))
+    outcome = lbscale("results", "mine.py", "--json")
+    assert [row["key"] for row in outcome.json] == [run_key(runs[0])]
+    assert outcome.err.count("\n") == 1 and run_key(runs[2]) in outcome.err and "lbscale verify" in outcome.err
+    outcome = lbscale("status", "mine.py", "--json")
+    assert (outcome.json["n_done"], outcome.err.count("\n")) == (1, 1)
+    assert lbscale("plan", "mine.py", "--json").json["n_runs"] == 3

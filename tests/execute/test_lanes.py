@@ -10,7 +10,7 @@ from lbscale import sweep
 from lbscale.conduct import checked_plan
 from lbscale.data import corpus_spec, load
 from lbscale.errors import InputError
-from lbscale.execute import execute, loop
+from lbscale.execute import execute, work
 from lbscale.parallel import make_mesh
 from lbscale.plan import Layout, make_plan
 from lbscale.spec import SGD, Decoder, RampedBatch, Run, run_key
@@ -101,7 +101,7 @@ def test_a_study_compiles_what_its_plan_says(
         made.append(LanePrograms(*arguments))
         return made[-1]
 
-    monkeypatch.setattr(loop, "lane_programs", remember)
+    monkeypatch.setattr(work, "lane_programs", remember)
     plan = make_plan(runs, layout)
     for _ in execute(plan, layout, Store(tmp_path)):
         pass

@@ -1,0 +1,57 @@
+"""One worker's part of a plan: claim trees and train them, beside any other workers on the same results folder."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+import jax
+
+from lbscale.errors import Interrupted
+from lbscale.execute.course import Course, Upkeep
+from lbscale.execute.loop import Progress, train
+from lbscale.parallel import make_mesh
+from lbscale.plan import Kept, Layout, Plan
+from lbscale.store import Claims, States, Store, Worker
+from lbscale.train import lane_programs
+
+_SECONDS_BETWEEN_LOOKS = 1.0  # while other workers train all that is left
+
+
+def execute(plan: Plan, layout: Layout, store: Store, upkeep: Upkeep | None = None) -> Iterator[Progress]:
+    """Train what of the plan is not recorded, its runs into the store, yielding progress as it goes; return when all
+    of it is recorded, by whichever worker.
+
+    Raises Interrupted, all that was under way saved, where the upkeep's interruption asks for it.
+    """
+    if not plan.stretches:
+        return
+    mesh, upkeep = make_mesh(layout), upkeep or Upkeep()
+    with Worker(store.files) as worker:
+        states = States(store.files, layout_name(layout))
+        course = Course.of(plan, layout, store, Claims(store.files, worker), states, upkeep)
+        try:
+            while not (course.agenda.is_over or course.is_asked_to_stop):
+                program = course.agenda.next_program()
+                if program is None:
+                    upkeep.interruption.wait(_SECONDS_BETWEEN_LOOKS)
+                    yield Progress(0, 0.0, ())
+                else:
+                    yield from train(lane_programs(program, layout, mesh), course, store)
+            course.settle()
+        finally:
+            course.leave()
+    if upkeep.interruption.by is not None and not course.agenda.is_over:
+        raise Interrupted(upkeep.interruption.by)
+
+
+def layout_name(layout: Layout) -> str:
+    """A name of all that a run's last bits depend on besides the run."""
+    parts = (layout, jax.__version__, jax.devices()[0].device_kind)
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+
+
+def kept_states(store: Store, layout: Layout) -> Kept:
+    """The states that this machine can begin from, for a plan of what is left."""
+    every = States(store.files, layout_name(layout)).kept()
+    return {(at.state.n_tokens, at.state.prefix_key): frozenset(at.state.history.read_tokens) for at in every}

@@ -1,0 +1,111 @@
+"""States kept on the way of training, so that it can go on from them.
+
+<root>/states/<name>/lanes.json     whose states they are, and what was read on their way
+<root>/states/<name>/arrays/        the states themselves, as the trainer wrote them
+<root>/states/<name>/manifest.json  written last: from then on they exist
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import secrets
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from lbscale.store.files import Files
+from lbscale.store.record import MANIFEST, record_problems, seal
+from lbscale.store.result import CurvePoint
+
+_FOLDER = "states"
+
+
+@dataclass(frozen=True)
+class History:
+    """What was read of a lane from its first token on: the token counts at which it was to be read, the points that
+    came of it (fewer, once it is lost), and the seconds it was trained."""
+
+    read_tokens: tuple[int, ...] = ()
+    points: tuple[CurvePoint, ...] = ()
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class StateName:
+    """Which state a lane is in: its tree, the key of its prefix (`clock.prefix_key`), its tokens, and its history."""
+
+    tree: str
+    prefix_key: str
+    n_tokens: int
+    history: History
+
+
+@dataclass(frozen=True)
+class KeptState:
+    """A state and where it lies: lane `lane` of the arrays of `checkpoint`."""
+
+    state: StateName
+    checkpoint: str
+    lane: int
+
+
+class States:
+    """The states kept of a study, under one layout: under another the same run has other last bits."""
+
+    def __init__(self, files: Files, layout: str) -> None:
+        self.files, self.layout = files, layout
+
+    def new_name(self) -> str:
+        """A name that no checkpoint has: one that was cut short is never written over."""
+        return secrets.token_hex(8)
+
+    def arrays(self, name: str) -> str:
+        """Where the arrays of a checkpoint lie: a full path or URL."""
+        return self.files.path(f"{_FOLDER}/{name}/arrays")
+
+    def seal(self, name: str, lanes: Sequence[StateName]) -> None:
+        """Make a checkpoint exist whose arrays are written."""
+        document = {"layout": self.layout, "lanes": [dataclasses.asdict(lane) for lane in lanes]}
+        folder = f"{_FOLDER}/{name}"
+        self.files.write(f"{folder}/lanes.json", json.dumps(document).encode())
+        seal(self.files, folder, self.files.walk(folder))
+
+    def kept(self, trees: Collection[str] | None = None) -> list[KeptState]:
+        """The states that can be begun from, of the given trees or of all; their arrays are not checked here."""
+        return [
+            KeptState(state, name, lane)
+            for name in self.files.names(_FOLDER)
+            for lane, state in enumerate(self._lanes(name))
+            if trees is None or state.tree in trees
+        ]
+
+    def is_whole(self, name: str) -> bool:
+        """Whether every byte of a checkpoint is as it was written."""
+        return not record_problems(self.files, f"{_FOLDER}/{name}")
+
+    def remove(self, name: str) -> None:
+        """Remove a checkpoint; one that is half removed does not exist."""
+        self.files.remove(f"{_FOLDER}/{name}/{MANIFEST}")
+        self.files.remove(f"{_FOLDER}/{name}")
+
+    def _lanes(self, name: str) -> list[StateName]:
+        """Whose states a checkpoint holds; none of one that is unfinished, damaged, or of another layout."""
+        if not self.files.exists(f"{_FOLDER}/{name}/{MANIFEST}"):
+            return []
+        try:
+            document = json.loads(self.files.read(f"{_FOLDER}/{name}/lanes.json"))
+            lanes = [_state(fields) for fields in document["lanes"]]
+        except (OSError, ValueError, KeyError, TypeError):
+            return []
+        return lanes if document["layout"] == self.layout else []
+
+
+def listed_states(files: Files) -> list[str]:
+    """Names of all checkpoints that are finished, of whatever layout."""
+    return [name for name in files.names(_FOLDER) if files.exists(f"{_FOLDER}/{name}/{MANIFEST}")]
+
+
+def _state(fields: dict) -> StateName:
+    history = fields.pop("history")
+    points = tuple(CurvePoint(**point) for point in history["points"])
+    return StateName(**fields, history=History(tuple(history["read_tokens"]), points, history["seconds"]))

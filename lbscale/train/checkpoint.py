@@ -1,0 +1,54 @@
+"""States of lanes on disk: the one place that knows how they are written.
+
+Arrays that are spread over devices are written by the devices' owners and read back so spread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint.experimental.v1 as checkpoints
+
+from lbscale.train.step import LaneState
+
+
+def begin_save(path: str, lanes: Sequence[LaneState]) -> Callable[[], None]:
+    """Begin to write states at an update's end, of one shape, to a folder that does not exist; what is returned waits
+    until they are written.
+
+    To be called by the thread that trains, since programs of several devices may not be started by two at once.
+    """
+
+    def stacked(*leaves: Any) -> Any:
+        return (jnp if isinstance(leaves[0], jax.Array) else np).stack(leaves)
+
+    with checkpoints.Context(
+        # Created in the background, folders may come after the arrays that go into them.
+        async_options=checkpoints.options.AsyncOptions(create_directories_asynchronously=False),
+        # A manifest makes a checkpoint exist; object stores have no rename.
+        atomicity_options=checkpoints.options.AtomicityOptions(mode=checkpoints.options.AtomicityMode.COMMIT_FILE),
+    ):
+        return checkpoints.save_async(path, _named(jax.tree.map(stacked, *lanes))).result
+
+
+def load_lanes(path: str, n_lanes: int, like: LaneState) -> list[LaneState]:
+    """The states that were written; `like` is one of them, abstract, with shardings where it is spread over devices."""
+
+    def abstract(leaf: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct | np.ndarray:
+        shape = (n_lanes, *leaf.shape)
+        if leaf.sharding is None:
+            return np.empty(shape, leaf.dtype)
+        spec = jax.sharding.PartitionSpec(None, *leaf.sharding.spec)
+        return jax.ShapeDtypeStruct(shape, leaf.dtype, sharding=jax.NamedSharding(leaf.sharding.mesh, spec))
+
+    stacked = checkpoints.load(path, _named(jax.tree.map(abstract, like)))
+    return [like._replace(**jax.tree.map(lambda leaf, at=lane: leaf[at], stacked)) for lane in range(n_lanes)]
+
+
+def _named(state: LaneState) -> dict[str, Any]:
+    """What of a state is written: all but the sums, which are zero at an update's end."""
+    return {name: value for name, value in state._asdict().items() if name not in ("gradient", "weight")}
