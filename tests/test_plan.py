@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from typing import Any
 
@@ -41,6 +42,7 @@ from lbscale.spec import (
     Corpus,
     Decoder,
     HalfLife,
+    InverseSquareRoot,
     RampedBatch,
     Run,
     WarmupCosine,
@@ -71,6 +73,7 @@ TRUNK: dict[str, Any] = {
     "schedule": WarmupStableDecay(decay_tokens=512, warmup_tokens=256),
     "batch": ConstantBatch(128),
 }
+NEARLY_ALIKE = [0.01, 0.01 * (1 + 1e-9), 0.01 * (1 + 1e-6)]  # the first two are one number in float32
 RAMPS = [RampedBatch((128, size), (until,)) for size in (192, 256, 512) for until in (1_000, 1_024, 2_048)]
 RELATED = sweep.chain(
     sweep.product(TRUNK, n_tokens=[512, 1_500, 1_536, 2_048, 4_096, 8_192], decay_shape=["linear", "sqrt"]),
@@ -80,6 +83,9 @@ RELATED = sweep.chain(
     sweep.product(TRUNK, n_tokens=[1_024, 2_048], schedule=[Constant(256), WarmupCosine(256), WarmupCosine(0)]),
     sweep.product(TRUNK, n_tokens=[2_048, 3_000], optimizer=[AdamW(beta2=HalfLife(1e4)), SGD(), SGD(nesterov=True)]),
     sweep.product(TRUNK, n_tokens=[2_048, 3_000], data_seed=[1]),
+    sweep.product(TRUNK, n_tokens=[512, 2_048, 4_096], warmup_updates=[6, 20], final_factor=[0.0, 0.3]),
+    sweep.product(TRUNK, n_tokens=[1_024, 2_048], schedule=[InverseSquareRoot(300)], learning_rate=NEARLY_ALIKE),
+    sweep.product(TRUNK, n_tokens=[2_048, 4_096], learning_rate=NEARLY_ALIKE),
 )
 LAYOUTS = st.builds(
     Layout,
@@ -110,6 +116,7 @@ def micro_batches(run: Run, plan: Plan) -> list[int]:
     return list(itertools.chain.from_iterable([size] * (n_tokens // size) for size, n_tokens in micro))
 
 
+@functools.cache
 def rows_and_controls(run: Run) -> list[tuple[Any, ...]]:
     """What a run does, row by row: the row it reads, whether an update follows, and every number of that update."""
     arrays = controls(run, SEQ_LEN)
@@ -117,6 +124,7 @@ def rows_and_controls(run: Run) -> list[tuple[Any, ...]]:
     return list(zip(rows.tolist(), arrays.apply_S.tolist(), *(a.tolist() for a in arrays.hyper.values()), strict=True))
 
 
+@functools.cache
 def brute_force_shared_tokens(run: Run, other: Run) -> int:
     """The longest common prefix of two runs that ends an update of both, by comparing everything."""
     begins, other_begins = ((r.model, r.data, r.init_seed, optimizer_structure(r.optimizer)) for r in (run, other))
@@ -143,6 +151,19 @@ def test_the_forest_covers_every_token_of_every_run_once_and_is_never_dearer(run
     assert plan.flops <= plan.flops_alone * (1 + 1e-12)
     assert [stretch.index for stretch in plan.stretches] == list(range(len(plan.stretches)))
     assert all(stretch.parent is None or stretch.parent < stretch.index for stretch in plan.stretches)
+
+
+@settings(max_examples=50)
+@given(runs=st.lists(st.sampled_from(RELATED), unique=True, min_size=3, max_size=12), layout=LAYOUTS)
+def test_any_two_runs_of_a_forest_part_where_their_arrays_do(runs: list[Run], layout: Layout) -> None:
+    stretches = make_plan(runs, layout).stretches
+    paths = {run: path_of(run, stretches) for run in runs}
+    for run, other in itertools.combinations(runs, 2):
+        common = {stretch.index for stretch in paths[run]} & {stretch.index for stretch in paths[other]}
+        assert sum(stretches[index].n_tokens for index in common) == brute_force_shared_tokens(run, other)
+    for stretch in stretches:
+        passing = [run for run in runs if any(stretch.index == passed.index for passed in paths[run])]
+        assert stretch.n_runs == len(passing) and stretch.lead == passing[0]
 
 
 @given(run=st.sampled_from(RELATED), other=st.sampled_from(RELATED), layout=LAYOUTS)
@@ -180,6 +201,8 @@ def test_what_kept_two_runs_apart_is_named() -> None:
     cosine = sweep.product({**TRUNK, "schedule": WarmupCosine(256)}, n_tokens=[4_096, 8_192])
     assert [str(item) for item in kept_apart(cosine)] == ["n_tokens: 4,096 and 8,192 differ"]
     assert list(kept_apart(sweep.product(TRUNK, n_tokens=[4_096, 8_192]))) == []
+    seeds = sweep.product({**TRUNK, "schedule": WarmupCosine(256)}, n_tokens=[4_096, 8_192], init_seed=[0, 1])
+    assert [str(item) for item in kept_apart(seeds)] == 2 * ["n_tokens: 4,096 and 8,192 differ"]
 
 
 @given(n_rows=st.integers(1, 64), target=st.integers(1, 10_000))

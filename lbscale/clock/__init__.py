@@ -4,8 +4,9 @@ from lbscale.clock.controls import Controls, controls, curve_tokens, evaluation_
 from lbscale.clock.order import row_indices
 from lbscale.clock.prefix import (
     agreeing_updates,
+    agreeing_with,
+    control_column,
     control_columns,
-    n_updates,
     optimizer_structure,
     origin,
     prefix_key,
@@ -13,12 +14,16 @@ from lbscale.clock.prefix import (
     trunk_key,
 )
 from lbscale.clock.schedule import is_annealed, learning_rate_factor
-from lbscale.clock.updates import EqualUpdates, equal_updates, trained_tokens, update_edges
+from lbscale.clock.timetable import Timetable, timetable
+from lbscale.clock.updates import EqualUpdates, equal_updates, n_updates, tokens_after, trained_tokens, update_edges
 
 __all__ = [
     "Controls",
     "EqualUpdates",
+    "Timetable",
     "agreeing_updates",
+    "agreeing_with",
+    "control_column",
     "control_columns",
     "controls",
     "curve_tokens",
@@ -33,6 +38,8 @@ __all__ = [
     "prefix_key",
     "row_indices",
     "shared_tokens",
+    "timetable",
+    "tokens_after",
     "trained_tokens",
     "trunk_key",
     "update_edges",

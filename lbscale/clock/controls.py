@@ -5,12 +5,12 @@ The compiled step reads these and knows no schedule, batch size or hyperparamete
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
 
 from lbscale.clock.schedule import learning_rate_factor
+from lbscale.clock.timetable import Timetable
 from lbscale.clock.updates import update_edges
 from lbscale.errors import check
 from lbscale.spec import DecayTimescale, HalfLife, Run, WeightDecay
@@ -61,18 +61,26 @@ def hyperparameters(run: Run, edges: np.ndarray, updates: slice = slice(None)) -
     whatever the optimizer."""
     factor_U = learning_rate_factor(run.schedule, edges, updates)
     batch_U = (edges[1:][updates] - edges[:-1][updates]).astype(np.float64)
-    learning_rate_U = run.learning_rate * factor_U
-    arrays = {"learning_rate": learning_rate_U, "decay": _decay(run, factor_U, batch_U)}
-    for field in dataclasses.fields(run.optimizer):
-        value = getattr(run.optimizer, field.name)
+    found = values_of_factor(run, factor_U, batch_U)
+    return {name: np.full_like(factor_U, value) if isinstance(value, float) else value for name, value in found.items()}
+
+
+def values_of_factor(run: Run | Timetable, factor_U: np.ndarray, batch_U: np.ndarray) -> dict[str, np.ndarray | float]:
+    """The hyperparameters of updates that have these schedule factors and batch sizes; a number where one is constant
+    in time."""
+    values: dict[str, np.ndarray | float] = {
+        "learning_rate": run.learning_rate * factor_U,
+        "decay": _decay(run, factor_U, batch_U),
+    }
+    for name, value in vars(run.optimizer).items():
         if isinstance(value, HalfLife):
-            arrays[field.name] = 0.5 ** (batch_U / np.maximum(value.tokens, value.floor_updates * batch_U))
+            values[name] = 0.5 ** (batch_U / np.maximum(value.tokens, value.floor_updates * batch_U))
         elif isinstance(value, float):
-            arrays[field.name] = np.full_like(factor_U, value)
-    return arrays
+            values[name] = value
+    return values
 
 
-def _decay(run: Run, factor_U: np.ndarray, batch_U: np.ndarray) -> np.ndarray:
+def _decay(run: Run | Timetable, factor_U: np.ndarray, batch_U: np.ndarray) -> np.ndarray:
     """The share of a decayed weight that each update removes."""
     match run.optimizer.weight_decay:
         case DecayTimescale(tokens=tokens):

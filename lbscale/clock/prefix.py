@@ -7,20 +7,24 @@ afterwards and however either is trained.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 from typing import Any
 
 import numpy as np
 
-from lbscale.clock.controls import hyperparameters
-from lbscale.clock.updates import equal_updates, update_edges
+from lbscale.clock.controls import values_of_factor
+from lbscale.clock.schedule import common_formula_tokens, factor_at
+from lbscale.clock.timetable import Timetable, timetable
+from lbscale.clock.updates import edges_between, equal_updates, n_updates, tokens_after, trained_tokens, updates_by
 from lbscale.spec import DecayTimescale, HalfLife, Optimizer, Run, WeightDecay, to_json
 
 _IN_ARRAYS = (float, HalfLife, WeightDecay, DecayTimescale)
 _FIRST_WINDOW, _WINDOW_GROWTH = 16, 8  # updates compared at once: most runs that differ do so at once
 
 
+@functools.lru_cache(maxsize=1024)
 def optimizer_structure(optimizer: Optimizer) -> tuple[str, tuple[tuple[str, Any], ...]]:
     """What of an optimizer is no number of the control arrays: its kind, and its other fields by name."""
     fields = [(field.name, getattr(optimizer, field.name)) for field in dataclasses.fields(optimizer)]
@@ -32,45 +36,68 @@ def origin(run: Run) -> tuple[Any, ...]:
     return run.model, run.data, run.init_seed, run.data_seed, optimizer_structure(run.optimizer)
 
 
-def n_updates(run: Run) -> int:
-    """How many updates the run makes."""
-    return len(update_edges(run.batch, run.n_tokens)) - 1
-
-
-def control_columns(run: Run, first: int, last: int) -> np.ndarray:
+def control_columns(run: Run | Timetable, first: int, last: int) -> np.ndarray:
     """The control arrays of the updates `first` to `last` - 1, a column an update: its batch size and every
     hyperparameter as the compiled step gets it (float32). Their bits, as uint32 of shape (quantities, updates)."""
-    edges = update_edges(run.batch, run.n_tokens)
-    hyper = hyperparameters(run, edges, slice(first, last))
+    edges = edges_between(run.batch, run.n_tokens, first, last)
+    size_U = edges[1:] - edges[:-1]
+    factor_U = factor_at(run.schedule, (edges[:-1] + edges[1:]) / 2, _warmup_updates_end(run), trained_tokens(run))
+    hyper = values_of_factor(run, factor_U, size_U.astype(np.float64))
     columns = np.empty((1 + len(hyper), last - first), np.float32)
-    columns.view(np.uint32)[0] = np.diff(edges[first : last + 1])
+    columns.view(np.uint32)[0] = size_U
     for i, name in enumerate(sorted(hyper), start=1):
         columns[i] = hyper[name]
     return columns.view(np.uint32)
 
 
+def _warmup_updates_end(run: Run | Timetable) -> int:
+    """Tokens after the first `warmup_updates` updates, or after all of them where there are fewer."""
+    return tokens_after(run, min(run.schedule.warmup_updates, n_updates(run)))
+
+
+@functools.lru_cache(maxsize=16_384)
+def control_column(run: Timetable, update: int) -> bytes:
+    """The control arrays of one update as bytes, equal where they are."""
+    return control_columns(run, update, update + 1).tobytes()
+
+
 def agreeing_updates(runs: list[Run], first: int = 0) -> int:
     """How many updates all `runs`, of one origin, have in common, given that they agree on the first `first`."""
-    end = min(map(n_updates, runs))
-    start, width = first, max(_FIRST_WINDOW, first)
+    longest, *others = sorted(map(timetable, runs), key=n_updates, reverse=True)
+    return min((agreeing_with(longest, other, first) for other in others), default=n_updates(longest))
+
+
+@functools.lru_cache(maxsize=16_384)
+def agreeing_with(run: Timetable, other: Timetable, first: int = 0) -> int:
+    """How many updates two runs of one origin have in common, given that they agree on the first `first`."""
+    end = min(n_updates(run), n_updates(other))
+    start = max(first, _agreeing_by_formula(run, other))
+    width = _FIRST_WINDOW
     while start < end:
         stop = min(start + width, end)
-        reference = control_columns(runs[0], start, stop)
-        agreed = stop - start
-        for run in runs[1:]:
-            differs = (control_columns(run, start, start + agreed) != reference[:, :agreed]).any(axis=0)
-            agreed = int(differs.argmax()) if differs.any() else agreed
-        if start + agreed < stop:
-            return start + agreed
+        differs = (control_columns(run, start, stop) != control_columns(other, start, stop)).any(axis=0)
+        if differs.any():
+            return start + int(differs.argmax())
         start, width = stop, width * _WINDOW_GROWTH
     return end
+
+
+def _agreeing_by_formula(run: Timetable, other: Timetable) -> int:
+    """Updates that are known to agree before any array is looked at; there may be more."""
+    if (run.batch, run.optimizer, run.learning_rate) != (other.batch, other.optimizer, other.learning_rate):
+        return 0
+    if _warmup_updates_end(run) != _warmup_updates_end(other):
+        return 0
+    tokens = common_formula_tokens(run.schedule, trained_tokens(run), other.schedule, trained_tokens(other))
+    # Updates that end by then have their midpoints before it.
+    return updates_by(run if n_updates(run) <= n_updates(other) else other, tokens)
 
 
 def shared_tokens(run: Run, other: Run) -> int:
     """Row positions, from the first on, that the two runs train alike."""
     if origin(run) != origin(other):
         return 0
-    return int(update_edges(run.batch, run.n_tokens)[agreeing_updates([run, other])])
+    return tokens_after(run, agreeing_with(timetable(run), timetable(other)))
 
 
 def prefix_key(run: Run, n_tokens: int) -> str:
@@ -79,8 +106,7 @@ def prefix_key(run: Run, n_tokens: int) -> str:
     document = to_json(run)
     start = [document[name] for name in ("model", "data", "init_seed", "data_seed")]
     digest = hashlib.sha256(json.dumps([start, optimizer_structure(run.optimizer)], sort_keys=True).encode())
-    last = int(np.searchsorted(update_edges(run.batch, run.n_tokens), n_tokens))
-    digest.update(control_columns(run, 0, last).tobytes())
+    digest.update(control_columns(run, 0, updates_by(run, n_tokens)).tobytes())
     return digest.hexdigest()[:16]
 
 

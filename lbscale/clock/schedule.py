@@ -6,6 +6,7 @@ hence the total movement it allows, does not change with the batch size.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -27,10 +28,15 @@ _DECAY_SHAPES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 def learning_rate_factor(schedule: Schedule, edges: np.ndarray, updates: slice = slice(None)) -> np.ndarray:
     """Factor in [0, 1] for each of the `updates` (all by default), float64, given a whole run's edges in tokens."""
     tokens = (edges[:-1][updates] + edges[1:][updates]) / 2
-    warmup_updates = min(schedule.warmup_updates, len(edges) - 1)
-    warmup_tokens = max(float(schedule.warmup_tokens), float(edges[warmup_updates]))  # type: ignore[arg-type]
+    return factor_at(schedule, tokens, int(edges[min(schedule.warmup_updates, len(edges) - 1)]), int(edges[-1]))
+
+
+def factor_at(schedule: Schedule, tokens: np.ndarray, warmup_updates_end: int, n_tokens: int) -> np.ndarray:
+    """Factor at each of `tokens`, midpoints of updates, for a run that trains `n_tokens` in all and makes its
+    `warmup_updates` first updates, or as many as there are, by `warmup_updates_end`."""
+    warmup_tokens = max(float(schedule.warmup_tokens), float(warmup_updates_end))  # type: ignore[arg-type]
     return np.minimum(1.0, tokens / max(warmup_tokens, 1.0)) * _after_warmup(
-        schedule, tokens, warmup_tokens, float(edges[-1])
+        schedule, tokens, warmup_tokens, float(n_tokens)
     )
 
 
@@ -41,16 +47,40 @@ def _after_warmup(schedule: Schedule, tokens: np.ndarray, warmup_tokens: float, 
         case InverseSquareRoot():
             return np.sqrt(np.minimum(1.0, schedule.timescale_tokens / tokens))
         case WarmupCosine():
-            progress = np.clip((tokens - warmup_tokens) / max(n_tokens - warmup_tokens, 1.0), 0.0, 1.0)
+            progress = _clipped((tokens - warmup_tokens) / max(n_tokens - warmup_tokens, 1.0))
             return _between(schedule.final_factor, (1 + np.cos(np.pi * progress)) / 2)
         case WarmupStableDecay():
-            decay_tokens = max(float(schedule.decay_tokens), 1.0)  # type: ignore[arg-type]
-            progress = np.clip((tokens - (n_tokens - decay_tokens)) / decay_tokens, 0.0, 1.0)
+            stable_until = _stable_until(schedule, n_tokens)
+            progress = _clipped((tokens - stable_until) / max(float(schedule.decay_tokens), 1.0))  # type: ignore[arg-type]
             return _between(schedule.final_factor, _DECAY_SHAPES[schedule.decay_shape](progress))
+
+
+def _clipped(progress: np.ndarray) -> np.ndarray:
+    return np.minimum(np.maximum(progress, 0.0), 1.0)
 
 
 def _between(final_factor: float, shape: np.ndarray) -> np.ndarray:
     return final_factor + (1 - final_factor) * shape
+
+
+def common_formula_tokens(schedule: Schedule, n_tokens: int, other: Schedule, other_n_tokens: int) -> float:
+    """Runs of these schedules, which train so many tokens in all, have the same factor at every midpoint up to here,
+    provided that their warm-ups end alike; 0 where the formulas do not say. They may agree for longer."""
+    if schedule == other and (n_tokens == other_n_tokens or isinstance(schedule, Constant | InverseSquareRoot)):
+        return math.inf
+    if not isinstance(schedule, WarmupStableDecay) or not isinstance(other, WarmupStableDecay):
+        return 0.0
+    # Before its decay the factor is that of progress 0, whatever the shape.
+    same = _warmup(schedule) == _warmup(other) and schedule.final_factor == other.final_factor
+    return min(_stable_until(schedule, n_tokens), _stable_until(other, other_n_tokens)) if same else 0.0
+
+
+def _stable_until(schedule: WarmupStableDecay, n_tokens: float) -> float:
+    return n_tokens - max(float(schedule.decay_tokens), 1.0)  # type: ignore[arg-type]
+
+
+def _warmup(schedule: Schedule) -> tuple[object, int]:
+    return schedule.warmup_tokens, schedule.warmup_updates
 
 
 def is_annealed(run: Run) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lbscale.clock.timetable import Timetable
 from lbscale.spec import Batch, Run
 
 
@@ -30,6 +31,11 @@ def equal_updates(batch: Batch, n_tokens: int) -> list[EqualUpdates]:
     Only whole batches are trained, so the last one may fall short of `n_tokens`. A ramp changes size at the first
     update that begins at or after its boundary.
     """
+    return list(_equal_updates(batch, n_tokens))
+
+
+@functools.lru_cache(maxsize=1024)
+def _equal_updates(batch: Batch, n_tokens: int) -> tuple[EqualUpdates, ...]:
     stretches: list[EqualUpdates] = []
     position = 0
     boundaries = [*getattr(batch, "until_tokens", ()), n_tokens]
@@ -40,7 +46,7 @@ def equal_updates(batch: Batch, n_tokens: int) -> list[EqualUpdates]:
         if count:
             stretches.append(EqualUpdates(position, size, count))
         position += size * count
-    return stretches
+    return tuple(stretches)
 
 
 @functools.lru_cache(maxsize=32)
@@ -52,6 +58,37 @@ def update_edges(batch: Batch, n_tokens: int) -> np.ndarray:
     return edges
 
 
-def trained_tokens(run: Run) -> int:
+def edges_between(batch: Batch, n_tokens: int, first: int, last: int) -> np.ndarray:
+    """`update_edges(batch, n_tokens)[first : last + 1]` without the rest; `last` is at most the number of updates."""
+    index = np.arange(first, last + 1)
+    edges = np.zeros(len(index), np.int64)
+    begins = 0
+    for at in _equal_updates(batch, n_tokens):
+        edges += at.size * np.minimum(np.maximum(index - begins, 0), at.count)
+        begins += at.count
+    return edges
+
+
+def n_updates(run: Run | Timetable) -> int:
+    """How many updates the run makes."""
+    return sum(at.count for at in _equal_updates(run.batch, run.n_tokens))
+
+
+def tokens_after(run: Run | Timetable, updates: int) -> int:
+    """The token count after the run's first `updates` updates."""
+    tokens, left = 0, updates
+    for at in _equal_updates(run.batch, run.n_tokens):
+        tokens += at.size * min(left, at.count)
+        left -= min(left, at.count)
+    return tokens
+
+
+def updates_by(run: Run | Timetable, n_tokens: float) -> int:
+    """How many updates end within the run's first `n_tokens`."""
+    within = ((min(at.last, n_tokens) - at.first) // at.size for at in _equal_updates(run.batch, run.n_tokens))
+    return sum(max(0, int(count)) for count in within)
+
+
+def trained_tokens(run: Run | Timetable) -> int:
     """Row positions that the run trains on: `n_tokens` rounded down to whole batches."""
-    return equal_updates(run.batch, run.n_tokens)[-1].last
+    return _equal_updates(run.batch, run.n_tokens)[-1].last

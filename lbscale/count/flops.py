@@ -7,12 +7,15 @@ causal blocks of 128 queries at a time.
 
 from __future__ import annotations
 
+import functools
+
 from lbscale.count.params import count_params, model_count
 from lbscale.spec import FlaxModel, Model
 
 _ATTENTION_BLOCK = 128
 
 
+@functools.lru_cache(maxsize=64)
 def _keys_per_query(seq_len: int) -> float:
     """Mean number of keys that a query is multiplied with: those up to the end of its block."""
     blocks = [(first, min(first + _ATTENTION_BLOCK, seq_len)) for first in range(0, seq_len, _ATTENTION_BLOCK)]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -53,6 +54,7 @@ def count_params(model: Model) -> ParamCounts:
     return model_count(model).params if isinstance(model, FlaxModel) else _decoder_params(model)
 
 
+@functools.lru_cache(maxsize=1024)
 def _decoder_params(model: Decoder) -> ParamCounts:
     d_model, head_dim = model.d_model, model.head_dim
     attention = d_model * head_dim * (2 * model.n_heads + 2 * model.kv_heads)

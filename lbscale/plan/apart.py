@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from lbscale.clock import origin, shared_tokens, trained_tokens
+from lbscale.clock import origin, shared_tokens, timetable, trained_tokens
 from lbscale.errors import InputError
 from lbscale.spec import Run
 
@@ -33,13 +33,21 @@ class Difference:
 def kept_apart(runs: Iterable[Run]) -> Iterator[Difference]:
     """Why runs that differ only in their budget and schedule share little: a difference a pair, in order of budget."""
     similar: dict[object, list[Run]] = {}
+    found: dict[object, tuple[Difference, ...]] = {}  # the same of all seeds and shapes
     for run in runs:
         similar.setdefault((origin(run), run.learning_rate, run.batch, run.optimizer), []).append(run)
     for members in similar.values():
         for shorter, longer in pairwise(sorted(members, key=lambda run: run.n_tokens)):
-            shared = shared_tokens(shorter, longer)
-            if shared < _LITTLE * trained_tokens(shorter):
-                yield from _culprits(shorter, longer, shared)
+            pair = timetable(shorter), timetable(longer)
+            if pair not in found:
+                found[pair] = tuple(_differences(shorter, longer))
+            yield from found[pair]
+
+
+def _differences(shorter: Run, longer: Run) -> Iterator[Difference]:
+    shared = shared_tokens(shorter, longer)
+    if shared < _LITTLE * trained_tokens(shorter):
+        yield from _culprits(shorter, longer, shared)
 
 
 def _culprits(shorter: Run, longer: Run, shared: int) -> Iterator[Difference]:

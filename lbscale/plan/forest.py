@@ -12,14 +12,15 @@ from dataclasses import dataclass
 
 from lbscale.clock import (
     EqualUpdates,
-    agreeing_updates,
-    control_columns,
+    agreeing_with,
+    control_column,
     equal_updates,
     n_updates,
     optimizer_structure,
     origin,
+    timetable,
+    tokens_after,
     trunk_key,
-    update_edges,
 )
 from lbscale.count import training_flops
 from lbscale.plan.layout import Layout, Program, micro_batch_tokens
@@ -83,8 +84,7 @@ def grow_forest(runs: Iterable[Run], layout: Layout) -> tuple[Stretch, ...]:
     branches: deque[tuple[list[Run], int, int | None]] = deque((members, 0, None) for members in alike.values())
     while branches:
         members, first, parent = branches.popleft()
-        last = agreeing_updates(members, first)
-        ends, groups = _parted(members, last)
+        last, ends, groups = _parted(members, first)
         parts = _by_program(members[0], first, last, layout)
         for program, begins, stops in parts:
             ending = tuple(ends) if stops == parts[-1][2] else ()
@@ -100,23 +100,32 @@ def grow_forest(runs: Iterable[Run], layout: Layout) -> tuple[Stretch, ...]:
     return tuple(stretches)
 
 
-def _parted(members: list[Run], at: int) -> tuple[list[Run], list[list[Run]]]:
-    """Those of the runs that end after `at` updates, and the others by their next update."""
-    ends = [run for run in members if n_updates(run) == at]
+def _parted(members: list[Run], first: int) -> tuple[int, list[Run], list[list[Run]]]:
+    """How many updates the runs, of one origin and alike in their `first` updates, have in common; those that end
+    there; the others by their next update. Runs stay in the order in which they are given."""
+    if len(members) == 1:
+        return n_updates(members[0]), members, []
+    tables = [timetable(run) for run in members]
+    longest = max(tables, key=n_updates)
+    begins_alike = first > 0 or len({control_column(table, 0) for table in tables}) == 1
+    agreed = [agreeing_with(longest, table) if begins_alike else 0 for table in tables]
+    last = min(agreed)
+    ends: list[Run] = []
     groups: dict[bytes, list[Run]] = {}
-    if len(ends) < len(members):
-        for run in members:
-            if n_updates(run) > at:
-                groups.setdefault(control_columns(run, at, at + 1).tobytes(), []).append(run)
-    return ends, list(groups.values())
+    for run, table, updates in zip(members, tables, agreed, strict=True):
+        if n_updates(table) == last:
+            ends.append(run)
+        else:  # who agrees for longer goes on as the longest does
+            column = control_column(longest if updates > last else table, last)
+            groups.setdefault(column, []).append(run)
+    return last, ends, list(groups.values())
 
 
 def _by_program(run: Run, first: int, last: int, layout: Layout) -> list[tuple[Program, int, int]]:
     """The run's updates `first` to `last` - 1, cut where the micro-batch changes: programs, with their tokens."""
-    edges = update_edges(run.batch, run.n_tokens)
     target = layout.micro_batch_target(run.model)
     parts: list[tuple[Program, int, int]] = []
-    for updates in clipped(run, int(edges[first]), int(edges[last])):
+    for updates in clipped(run, tokens_after(run, first), tokens_after(run, last)):
         micro = micro_batch_tokens(updates.size, run.data.seq_len, target)
         program = Program(run.model, run.data, optimizer_structure(run.optimizer), micro)
         begins = parts.pop()[1] if parts and parts[-1][0] == program else updates.first

@@ -38,10 +38,10 @@ def as_float(owner: Any, name: str, lowest: float = 0.0, highest: float = math.i
     if not isinstance(value, numbers.Real) or isinstance(value, bool) or not math.isfinite(value):
         raise InputError(name, value, "a finite number is needed")
     value = float(value)
-    low_side = "above" if open_low else "of at least"
-    inside = (value > lowest if open_low else value >= lowest) and value <= highest
-    check(inside, name, value, f"a number {low_side} {lowest:g} and at most {highest:g} is needed")
-    object.__setattr__(owner, name, float(value) + 0.0)  # -0.0 is 0.0
+    if not (value > lowest if open_low else value >= lowest) or value > highest:
+        low_side = "above" if open_low else "of at least"
+        raise InputError(name, value, f"a number {low_side} {lowest:g} and at most {highest:g} is needed")
+    object.__setattr__(owner, name, value + 0.0)  # -0.0 is 0.0
 
 
 def as_bool(owner: Any, name: str) -> None:

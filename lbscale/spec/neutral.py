@@ -8,7 +8,9 @@ default becomes.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+import functools
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 _KEY = "neutral"
@@ -21,11 +23,21 @@ def neutral(value: Any) -> dict[str, Any]:
 
 def written_fields(spec: Any) -> Iterator[str]:
     """Names of the fields of a spec's value that its document holds: all but the added ones at their neutral value."""
-    for field in dataclasses.fields(spec):
-        if _KEY not in field.metadata or getattr(spec, field.name) != field.metadata[_KEY]:
-            yield field.name
+    cls: type = type(spec)
+    added = neutral_values(cls)
+    for name in field_names(cls):
+        if name not in added or getattr(spec, name) != added[name]:
+            yield name
 
 
-def neutral_values(cls: type) -> dict[str, Any]:
+@functools.cache
+def field_names(cls: type) -> tuple[str, ...]:
+    """Names of the fields of the spec `cls`, in order."""
+    return tuple(field.name for field in dataclasses.fields(cls))
+
+
+@functools.cache
+def neutral_values(cls: type) -> Mapping[str, Any]:
     """What a document of the spec `cls` means by leaving out its added fields."""
-    return {field.name: field.metadata[_KEY] for field in dataclasses.fields(cls) if _KEY in field.metadata}
+    added = {field.name: field.metadata[_KEY] for field in dataclasses.fields(cls) if _KEY in field.metadata}
+    return MappingProxyType(added)

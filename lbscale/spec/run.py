@@ -7,7 +7,7 @@ later leaves recorded runs where they are; a field added later is written only w
 
 from __future__ import annotations
 
-import dataclasses
+import functools
 import hashlib
 import json
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from lbscale.spec.coerce import as_float, as_int
 from lbscale.spec.data import Corpus
 from lbscale.spec.flax_model import FlaxModel, Model
 from lbscale.spec.model import Decoder
-from lbscale.spec.neutral import neutral_values, written_fields
+from lbscale.spec.neutral import field_names, neutral_values, written_fields
 from lbscale.spec.optimizer import DecayTimescale, HalfLife, Optimizer, WeightDecay
 from lbscale.spec.parameterization import MuP, Standard
 from lbscale.spec.schedule import (
@@ -53,8 +53,8 @@ class Run:
         as_float(self, "learning_rate", open_low=True)
         for name, kinds in _FIELD_KINDS.items():
             value = getattr(self, name)
-            allowed = ", ".join(kind.__name__ for kind in kinds)
-            check(isinstance(value, kinds), name, value, f"one of {allowed} is needed")
+            if not isinstance(value, kinds):
+                raise InputError(name, value, f"one of {', '.join(kind.__name__ for kind in kinds)} is needed")
         object.__setattr__(self, "schedule", expand_fractions(self.schedule, self.n_tokens))
         for size in self.batch.sizes_tokens:
             whole = size % self.data.seq_len == 0
@@ -72,38 +72,57 @@ _FIELD_KINDS: dict[str, tuple[type, ...]] = {
     "schedule": get_args(Schedule),
     "batch": get_args(Batch),
 }
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
+_SCALARS = (str, int, float, type(None))
 _NESTED: tuple[type, ...] = (HalfLife, WeightDecay, DecayTimescale, Standard, MuP)
 
 
+@functools.cache
 def _by_kind(field: str) -> dict[str, type]:
     """The classes, by their `kind`, that a field of some spec may hold."""
     return {getattr(cls, "kind"): cls for cls in _FIELD_KINDS.get(field, _NESTED)}  # noqa: B009
 
 
 def _encode(value: Any) -> Any:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {name: _encode(getattr(value, name)) for name in written_fields(value)}
-        return {"kind": getattr(value, "kind"), **fields}  # noqa: B009
-    return [_encode(item) for item in value] if isinstance(value, tuple) else value
+    if isinstance(value, _SCALARS):
+        return value
+    if isinstance(value, tuple):
+        return [_encode(item) for item in value]
+    return {"kind": value.kind, **{name: _encode(getattr(value, name)) for name in written_fields(value)}}
 
 
 def _decode(cls: type, document: dict[str, Any]) -> Any:
-    names = {field.name for field in dataclasses.fields(cls)}
-    arguments = neutral_values(cls)
+    names = field_names(cls)
+    arguments = dict(neutral_values(cls))
     for name, value in document.items():
         if name == "kind":
             continue
-        check(name in names, name, value, f"{cls.__name__} has the fields {', '.join(sorted(names))}")
+        if name not in names:
+            raise InputError(name, value, f"{cls.__name__} has the fields {', '.join(sorted(names))}")
         if isinstance(value, dict):
             choices = _by_kind(name)
             kind = value.get("kind")
             check_choice(f"{name}.kind", kind, choices)
-            value = _decode(choices[str(kind)], value)
+            value = _part(choices[str(kind)], value)
         arguments[name] = tuple(value) if isinstance(value, list) else value
     try:
         return cls(**arguments)
     except TypeError as error:
         raise InputError(cls.__name__, sorted(arguments), str(error)) from None
+
+
+def _part(cls: type, document: dict[str, Any]) -> Any:
+    """A part of a run, one value for all runs whose documents spell it alike."""
+    try:
+        text = _CANONICAL.encode(document)
+    except (TypeError, ValueError, RecursionError):  # no document of a file: what is refused is named
+        return _decode(cls, document)
+    return _decoded_once(cls, text)
+
+
+@functools.lru_cache(maxsize=4096)
+def _decoded_once(cls: type, text: str) -> Any:
+    return _decode(cls, json.loads(text))
 
 
 def to_json(run: Run) -> dict[str, Any]:
@@ -119,9 +138,23 @@ def from_json(document: dict[str, Any]) -> Run:
     return _decode(Run, {name: value for name, value in document.items() if name != "schema"})
 
 
+def _spelled(value: Any) -> str:
+    """Canonical JSON of a field of a run."""
+    return _CANONICAL.encode(_encode(value))
+
+
+# Runs of a study have most of their parts in common. Values of one type that are equal are spelled alike.
+_spelled_once = functools.lru_cache(maxsize=4096, typed=True)(_spelled)
+
+
 def canonical_json(run: Run) -> str:
     """The run's one spelling: sorted fields, no spaces, shortest round-trip floats."""
-    return json.dumps(to_json(run), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    texts = {"schema": _spelled_once(SCHEMA), "kind": _spelled_once(run.kind)}
+    for name in written_fields(run):
+        value = getattr(run, name)
+        # Arguments of a Flax model are as they were given, and True equals 1 there.
+        texts[name] = _spelled(value) if isinstance(value, FlaxModel) else _spelled_once(value)
+    return "{" + ",".join(f'"{name}":{texts[name]}' for name in sorted(texts)) + "}"
 
 
 def run_key(run: Run) -> str:

@@ -10,7 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbscale.clock import controls, evaluation_tokens, learning_rate_factor, trained_tokens, update_edges
+from lbscale.clock import (
+    control_columns,
+    controls,
+    evaluation_tokens,
+    hyperparameters,
+    learning_rate_factor,
+    trained_tokens,
+    update_edges,
+)
 from lbscale.errors import InputError
 from lbscale.spec import (
     SGD,
@@ -171,3 +179,20 @@ def test_the_arrays_of_a_stretch_are_those_of_the_run_there(batch: Batch, first:
     assert {name: a.tolist() for name, a in part.hyper.items()} == {
         name: a[steps].tolist() for name, a in whole.hyper.items()
     }
+
+
+@given(
+    batch=batches, first=st.integers(0, 20), length=st.integers(1, 12), warmup_updates=st.sampled_from([0, 3, 1_000])
+)
+def test_the_columns_of_some_updates_are_those_of_the_whole_run(
+    batch: Batch, first: int, length: int, warmup_updates: int
+) -> None:
+    schedule = WarmupStableDecay(1024, warmup_tokens=100, warmup_updates=warmup_updates, decay_shape="cosine")
+    run = run_of(batch=batch, schedule=schedule, optimizer=AdamW(beta2=HalfLife(6400.0)))
+    edges = update_edges(batch, run.n_tokens)
+    first = min(first, len(edges) - 2)
+    last = min(first + length, len(edges) - 1)
+    arrays = hyperparameters(run, edges)
+    rows = [np.diff(edges).astype(np.uint32), *(arrays[name].astype(np.float32) for name in sorted(arrays))]
+    expected = np.stack([row.view(np.uint32)[first:last] for row in rows])
+    np.testing.assert_array_equal(control_columns(run, first, last), expected)

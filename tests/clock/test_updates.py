@@ -6,8 +6,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbscale.clock import update_edges
-from lbscale.spec import Batch, ConstantBatch, RampedBatch
+from lbscale.clock import Timetable, n_updates, tokens_after, update_edges
+from lbscale.clock.updates import edges_between, updates_by
+from lbscale.spec import AdamW, Batch, Constant, ConstantBatch, RampedBatch
 
 
 def edges_one_by_one(batch: Batch, n_tokens: int) -> list[int]:
@@ -34,6 +35,18 @@ def test_edges_are_those_of_one_batch_after_another(batch: Batch, n_tokens: int)
     edges = update_edges(batch, n_tokens)
     assert edges.tolist() == edges_one_by_one(batch, n_tokens)
     assert edges.dtype == np.int64
+
+
+@given(batch=st.builds(ConstantBatch, st.integers(1, 40)) | ramps(), n_tokens=st.integers(0, 400), data=st.data())
+def test_what_is_said_of_some_updates_is_what_all_edges_say(batch: Batch, n_tokens: int, data: st.DataObject) -> None:
+    edges = edges_one_by_one(batch, n_tokens)
+    run = Timetable(Constant(), batch, AdamW(), 0.1, n_tokens)
+    first = data.draw(st.integers(0, len(edges) - 1))
+    last = data.draw(st.integers(first, len(edges) - 1))
+    tokens = data.draw(st.integers(-1, n_tokens + 1) | st.just(float("inf")))
+    assert edges_between(batch, n_tokens, first, last).tolist() == edges[first : last + 1]
+    assert (n_updates(run), tokens_after(run, last)) == (len(edges) - 1, edges[last])
+    assert updates_by(run, tokens) == sum(edge <= tokens for edge in edges[1:])
 
 
 def test_a_ramp_changes_size_at_the_first_update_that_begins_past_its_boundary() -> None:

@@ -21,6 +21,7 @@ from lbscale.spec import (
     Corpus,
     DecayTimescale,
     Decoder,
+    FlaxModel,
     HalfLife,
     InverseSquareRoot,
     RampedBatch,
@@ -107,6 +108,23 @@ def test_document_is_read_back_as_the_same_run(run: Run) -> None:
     text = json.dumps(to_json(run))
     assert from_json(json.loads(text)) == run
     assert canonical_json(from_json(json.loads(text))) == canonical_json(run)
+
+
+@given(runs)
+def test_canonical_json_is_the_sorted_compact_document(run: Run) -> None:
+    assert canonical_json(run) == json.dumps(to_json(run), sort_keys=True, separators=(",", ":"))
+
+
+def test_arguments_that_are_equal_and_spelled_otherwise_are_kept_apart(make_run: Callable[..., Run]) -> None:
+    given_runs = [
+        make_run(model=FlaxModel(path="module:NAME", version="1", arguments={"a": value}))
+        for value in (1, True, 0, False)
+    ]
+    for run in given_runs:
+        document = json.loads(json.dumps(to_json(run)))
+        assert canonical_json(run) == json.dumps(document, sort_keys=True, separators=(",", ":"))
+        assert repr(from_json(document)) == repr(run)
+    assert len({canonical_json(run) for run in given_runs}) == 4
 
 
 def set_at(document: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
