@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup tour test lint clean
+.PHONY: setup tour test test-faults lint clean
 
 setup: .venv/.ready
 
@@ -17,6 +17,9 @@ tour: setup
 
 test: setup
 	$(BIN)/python -m pytest -q -n auto --dist loadfile
+
+test-faults: setup
+	$(BIN)/python -m pytest -q -n auto --dist load tests/faults
 
 lint: setup
 	$(BIN)/ruff check .

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import inspect
+import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -12,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from lbscale.errors import InputError, check, check_choice
+from lbscale.errors import InputError, check, check_choice, one_line
 from lbscale.laws import Law
 from lbscale.laws import get as get_law
 from lbscale.spec import Run
@@ -45,12 +47,12 @@ def load_study(name_or_path: str) -> Study:
     """The study of an experiment's name or a module's path; raises InputError with the nearest name otherwise."""
     if name_or_path.endswith(".py"):
         path = Path(name_or_path)
-        check(path.is_file(), "study", name_or_path, "a Python module at that path is needed")
+        check(os.path.isfile(path), "study", name_or_path, "a Python module at that path is needed")
     else:
         known = experiment_paths()
         check_choice("study", name_or_path, known)
         path = known[name_or_path]
-    return study_of(_import(path))
+    return study_of(_import(path), path)
 
 
 def _import(path: Path) -> ModuleType:
@@ -68,38 +70,81 @@ def _named_errors(path: Path) -> Iterator[None]:
     """Errors of the user's own code as one line that names the module and the line."""
     try:
         yield
-    except InputError:
+    except (InputError, KeyboardInterrupt):
         raise
-    except Exception as error:
-        line = error.lineno if isinstance(error, SyntaxError) else traceback.extract_tb(error.__traceback__)[-1].lineno
-        failed = f"a module that runs is needed: line {line}: {type(error).__name__}: {error}"
-        raise InputError("study", str(path), failed) from error
+    except BaseException as error:  # SystemExit too: no module may end the program, least of all as a success
+        said = f"{_place(error, path)}{type(error).__name__}: {one_line(error)}"
+        raise InputError("study", str(path), f"a module that runs is needed: {said}") from error
 
 
-def study_of(module: ModuleType) -> Study:
-    """The study that a module's values make: RUNS or runs(), and, where there are any, LAWS, follow_up, figures."""
-    path = Path(str(module.__file__))
+def _place(error: BaseException, path: Path) -> str:
+    """The line of the module at which the error arose, as words; nothing where it is unknown."""
+    file = os.path.abspath(path)
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    if isinstance(error, SyntaxError) and error.filename == file:
+        lines.append(error.lineno)
+    return f"line {lines[-1]}: " if lines and lines[-1] else ""
+
+
+def study_of(module: ModuleType, path: Path) -> Study:
+    """The study that the values of the module at `path` make: RUNS or runs(), and, where there are any, LAWS,
+    follow_up, figures."""
     name = path.stem
-    with _named_errors(path):
-        runs = module.runs() if hasattr(module, "runs") else getattr(module, "RUNS", None)
-    if runs is None:
-        raise InputError("study", name, "a module that defines RUNS or runs() is needed")
-    check(isinstance(runs, Iterable), f"{name}.RUNS", runs, "a list of lbscale runs is needed")
-    listed = tuple(runs)
-    check(bool(listed), f"{name}.RUNS", runs, "at least one run is needed")
-    for run in listed:
-        check(isinstance(run, Run), f"{name}.RUNS", run, "a list of lbscale runs is needed")
+    question = getattr(module, "__doc__", None) or name
+    check(isinstance(question, str), f"{name}.__doc__", question, "a string is needed")
     return Study(
         name=name,
-        question=(module.__doc__ or name).strip(),
-        runs=listed,
+        question=question.strip(),
+        runs=_runs(module, path),
         laws=_laws(f"{name}.LAWS", getattr(module, "LAWS", {})),
-        follow_up=getattr(module, "follow_up", None),
-        figures=getattr(module, "figures", None),
+        follow_up=_function(module, name, "follow_up", "fits"),
+        figures=_function(module, name, "figures", "table", "fits"),
     )
+
+
+def _runs(module: ModuleType, path: Path) -> tuple[Run, ...]:
+    """RUNS, or what runs() gives."""
+    field, needed = f"{path.stem}.RUNS", "a list of lbscale runs is needed"
+    with _named_errors(path):
+        runs = module.runs() if hasattr(module, "runs") else getattr(module, "RUNS", None)
+        if runs is None:
+            raise InputError("study", path.stem, "a module that defines RUNS or runs() is needed")
+        if inspect.iscoroutine(runs):
+            runs.close()  # else Python complains that nobody awaited it
+        check(isinstance(runs, Iterable), field, runs, needed)
+        listed = tuple(runs)
+    check(bool(listed), field, runs, "at least one run is needed")
+    for run in listed:
+        check(isinstance(run, Run), field, run, needed)
+    return listed
 
 
 def _laws(field: str, laws: Any) -> Mapping[str, Law]:
     """The module's laws by its own names, each given as a law or as the name of one."""
     check(isinstance(laws, Mapping), field, laws, "a mapping of names to laws is needed")
-    return {name: get_law(law) if isinstance(law, str) else law for name, law in laws.items()}
+    found = {}
+    for name, law in laws.items():
+        is_name = (
+            isinstance(name, str) and name.isprintable() and name.strip(". ") != "" and not {"/", "\\"} & set(name)
+        )
+        check(is_name, field, name, "names that can be those of files are needed")
+        found[name] = get_law(law) if isinstance(law, str) else law
+        check(isinstance(found[name], Law), field, law, "laws, or names of laws, are needed")
+    return found
+
+
+def _function(module: ModuleType, study: str, name: str, *parameters: str) -> Callable[..., Any] | None:
+    """The module's function of the name, which must take the parameters; None where it has none."""
+    function = getattr(module, name, None)
+    if function is not None:
+        needed = f"a function {name}({', '.join(parameters)}) is needed"
+        check(callable(function), f"{study}.{name}", function, needed)
+        try:
+            signature = inspect.signature(function)
+        except (TypeError, ValueError):  # what is not written in Python may not say what it takes
+            return function
+        try:
+            signature.bind(*parameters)
+        except TypeError as error:
+            raise InputError(f"{study}.{name}", f"{name}{signature}", f"{needed}: {error}") from None
+    return function

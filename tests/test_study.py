@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lbscale import sweep
+from lbscale import laws, sweep
 from lbscale.errors import InputError
 from lbscale.spec import Run
 from lbscale.study import experiment_paths, load_study
@@ -56,10 +56,11 @@ def test_runs_may_be_a_generator(tmp_path: Path) -> None:
 
 def test_laws_follow_up_and_figures_are_taken_over(tmp_path: Path) -> None:
     text = (
-        f"{RUNS}\nLAWS = {{'surface': 1}}\ndef follow_up(fits): return RUNS[:1]\ndef figures(table, fits): return {{}}"
+        f"{RUNS}\nLAWS = {{'surface': 'chinchilla'}}\n"
+        "def follow_up(fits): return RUNS[:1]\ndef figures(table, fits): return {}"
     )
     study = load_study(str(write_module(tmp_path, "mine", text)))
-    assert study.laws == {"surface": 1}
+    assert study.laws == {"surface": laws.get("chinchilla")}
     assert study.follow_up is not None and study.follow_up({}) == [study.runs[0]]
     assert study.figures is not None and study.figures(None, None) == {}
 
@@ -123,3 +124,28 @@ def test_the_tour_is_a_study_of_four_sizes_and_three_budgets_over_eightfold() ->
     for run in study.runs:
         cells[run.model, run.n_tokens, run.learning_rate, run.batch].add(run.init_seed)
     assert max(map(len, cells.values())) >= 3
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("raise SystemExit(0)", "line 17: SystemExit: 0"),
+        ("def runs():\n    yield 1 / 0", "line 18: ZeroDivisionError"),
+        ("raise ValueError('a\\nb')", "line 17: ValueError: a b"),
+        ("RUNS = 3", "mine.RUNS: 3 cannot be used; a list of lbscale runs"),
+        ("async def runs(): return []", "a list of lbscale runs"),
+        (f"{RUNS}\nLAWS = {{'surface': 1}}", "mine.LAWS: 1 cannot be used; laws, or names of laws"),
+        (f"{RUNS}\nLAWS = {{'../x': 'chinchilla'}}", "mine.LAWS: '../x' cannot be used"),
+        (f"{RUNS}\nfollow_up = 3", r"mine.follow_up: 3 cannot be used; a function follow_up(fits)"),
+        (f"{RUNS}\ndef follow_up(): return []", "mine.follow_up: 'follow_up()' cannot be used"),
+        (f"{RUNS}\ndef figures(table): return {{}}", "a function figures(table, fits) is needed: too many"),
+    ],
+)
+def test_what_cannot_be_a_study_is_refused_in_one_line(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(InputError) as refusal:
+        load_study(str(write_module(tmp_path, "mine", text)))
+    assert said in str(refusal.value) and str(refusal.value).isprintable()
+
+
+def test_a_module_is_named_by_its_file_whatever_it_says_of_itself(tmp_path: Path) -> None:
+    assert load_study(str(write_module(tmp_path, "mine", f"{RUNS}\n__file__ = 'other.py'"))).name == "mine"

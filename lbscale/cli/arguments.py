@@ -27,8 +27,8 @@ def number_pair(text: str) -> tuple[str, float]:
 def whole_pair(text: str) -> tuple[str, int]:
     """NAME=INTEGER."""
     name, value = pair(text)
-    if not value.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r} cannot be used; NAME=INTEGER is needed")
+    if not (value.isascii() and value.isdigit() and len(value) < 10):
+        raise argparse.ArgumentTypeError(f"{text!r} cannot be used; NAME=INTEGER, of at most 9 digits, is needed")
     return name, int(value)
 
 

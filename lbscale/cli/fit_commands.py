@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from lbscale.cli.arguments import as_mapping, number, number_pair, pair, print_json
-from lbscale.errors import check
+from lbscale.errors import InputError, check
 
 # Options of `lbscale.laws.fit` by the same names, left to its defaults where they are not given.
 SHARED = ("where", "holdout", "loss", "delta", "asymmetry", "residual", "params_convention", "bootstrap", "seed")
@@ -75,7 +78,7 @@ def _fit(options: argparse.Namespace) -> None:
 
     for field in ("out", "figure"):
         path = getattr(options, field)
-        check(path is None or path.parent.is_dir(), field, str(path), "a path in a folder that exists is needed")
+        check(path is None or os.path.isdir(path.parent), field, str(path), "a path in a folder that exists is needed")
     figure = options.figure
     check(figure is None or figure.suffix in FIGURES, "figure", str(figure), f"a name in {', '.join(FIGURES)}")
     given = _given(options, SHARED + OF_FIT)
@@ -83,17 +86,29 @@ def _fit(options: argparse.Namespace) -> None:
         given["fixed"] = as_mapping("fix", options.fix)
     table = laws.read_table(options.table, given.pop("map"))
     fitted = laws.fit(table, options.law, **given)
+    counts = laws.by_convention(table, options.law, **given)
     if options.out:
-        fitted.save(options.out)
+        with _writing("out", options.out):
+            fitted.save(options.out)
     if figure is not None:
         from lbscale import report
 
-        report.law_figure(fitted).figure.savefig(figure)
-    counts = laws.by_convention(table, options.law, **given)
+        drawn = report.law_figure(fitted).figure
+        with _writing("figure", figure):
+            drawn.savefig(figure)
     if options.json:
         print_json({**fitted.document(), **({"by_convention": counts} if counts else {})})
     else:
         print("\n".join([fitted.summary(), *convention_lines(counts)]))
+
+
+@contextlib.contextmanager
+def _writing(field: str, path: Path) -> Iterator[None]:
+    """A file that cannot be written as bad input: a folder, a full disk, a name that is too long."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(field, str(path), f"a file that can be written is needed: {error.strerror}") from error
 
 
 def _compare(options: argparse.Namespace) -> None:

@@ -67,12 +67,15 @@ def _add_recommend(commands: Any) -> None:
 
 
 def _recommend(options: argparse.Namespace) -> None:
+    import numpy as np
+
     from lbscale import laws
     from lbscale.laws.text import plain
 
     check(bool(options.fits), "from", options.fits, "at least one fit that `lbscale fit --out` wrote is needed")
     fits = [laws.Fit.load(path) for path in options.fits]
-    answer = laws.recommend(fits, n_params=options.n_params, n_tokens=options.n_tokens, flops=options.flops)
+    with np.errstate(all="ignore"):  # what is not finite is said to be unknown
+        answer = laws.recommend(fits, n_params=options.n_params, n_tokens=options.n_tokens, flops=options.flops)
     if options.json:
         print_json(plain(answer))
         return
@@ -90,5 +93,5 @@ def _recommend(options: argparse.Namespace) -> None:
 
 
 def _interval(interval: list[float | None]) -> str:
-    low, high = ("unknown" if end is None else f"{end:.4g}" for end in interval)
+    low, high = (f"{end:.4g}" if end is not None and math.isfinite(end) else "unknown" for end in interval)
     return f"[{low}, {high}]"

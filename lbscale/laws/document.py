@@ -1,21 +1,19 @@
-"""A fit as a JSON document, and back."""
+"""A fit as a JSON document; `restoring` reads it back."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lbscale.errors import InputError
-from lbscale.laws.effects import Effects
-from lbscale.laws.registry import get
-from lbscale.laws.text import as_array, plain
-from lbscale.laws.uncertainty import Noise
+from lbscale.laws.text import plain
 
 if TYPE_CHECKING:
     from lbscale.laws.result import Fit
 
+CHECKSUM = "sha256"  # of the document without it
 # Fields of a fit that its document holds as they are.
 SAME = (
     "identified",
@@ -65,43 +63,17 @@ def document_of(fit: Fit) -> dict[str, Any]:
 
 
 def write(fit: Fit, path: str | Path) -> None:
-    """Write the document, with draws and rows, as JSON."""
+    """Write the document, with draws, rows and a checksum, as JSON."""
     whole = {
         **document_of(fit),
         "draws": plain(fit.draws.tolist()),
         "effects": plain(asdict(fit.effects)),
         "rows": plain(fit.rows),
     }
-    Path(path).write_text(json.dumps(whole, allow_nan=False), encoding="utf-8")
+    text = json.dumps({**whole, CHECKSUM: checksum(whole)}, allow_nan=False)
+    Path(path).write_text(text, encoding="utf-8")
 
 
-def read_fields(path: str | Path) -> dict[str, Any]:
-    """The fields of the fit that `write` wrote; raises InputError for a file that is not a fit, or not all of one."""
-    try:
-        saved = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError("fit", str(path), f"a JSON file written by fit ({error})") from error
-    try:
-        return _fields(saved)
-    except InputError:
-        raise
-    except (KeyError, IndexError, TypeError, ValueError) as error:
-        raise InputError("fit", str(path), f"a JSON file written by fit ({error!r})") from error
-
-
-def _fields(saved: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a fit from its whole document; whatever error lookups raise where it is incomplete."""
-    law = get(saved["law"]).at(saved["reference"])
-    interval = saved["interval"]
-    return {
-        "law": law,
-        "theta": as_array([saved["params"][name] for name in law.names]),
-        "draws": as_array(saved["draws"]).reshape(-1, len(law.names)),
-        "effects": Effects.restored(saved["effects"]),
-        "standard_error": as_array([saved["standard_error"][name] for name in law.names]),
-        "lower": as_array([interval[name][0] for name in law.names]),
-        "upper": as_array([interval[name][1] for name in law.names]),
-        "noise": Noise(**saved["noise"]),
-        "rows": saved["rows"],
-        **{name: saved[name] for name in SAME},
-    }
+def checksum(whole: dict[str, Any]) -> str:
+    """The SHA-256 of the document of a fit without its checksum."""
+    return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()

@@ -21,6 +21,8 @@ Array = NDArray[Any]
 Columns = Mapping[str, Array]
 COMPLEX_STEP = 1e-30
 PENALTY_RESIDUAL = 2e-3
+# Beyond any count, rate or loss; within, products and powers that laws are made of stay finite.
+SMALLEST, LARGEST = 1e-40, 1e40
 
 
 @dataclass(frozen=True)
@@ -248,7 +250,8 @@ def positive(name: str, value: Any) -> float:
     """`value` as a float; raises InputError unless it is a positive number."""
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InputError(name, value, "a positive number") from None
     check(bool(np.isfinite(number) and number > 0), name, value, "a positive number")
+    check(SMALLEST <= number <= LARGEST, name, value, f"a positive number from {SMALLEST:g} to {LARGEST:g}")
     return number

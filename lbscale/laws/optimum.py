@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lbscale.errors import check
 from lbscale.laws.losses import LAD_DELTA, make_loss
 from lbscale.laws.search import Problem, law_curvature, minimise
 from lbscale.laws.table import Rows
@@ -39,7 +40,9 @@ def find_optimum(problem: Problem, rows: Rows, loss: str, delta: float, asymmetr
     part, some = _thin(problem, rows)
     usable = ~some.censored
     logs = {name: values[usable] for name, values in part.logs.items()}
-    u = problem.law.to_search(problem.law.starts(logs, some.target[~some.censored_targets]))
+    with np.errstate(all="ignore"):  # wild columns make some starts that are not finite; these are left out
+        u = problem.law.to_search(problem.law.starts(logs, some.target[~some.censored_targets]))
+    check(len(u) > 0, "table", f"{rows.n} rows", f"law {problem.law.name!r} has no finite start on them")
     final = LAD_DELTA if loss == "lad" else delta
     kind = "asymmetric" if loss == "asymmetric" else "huber"
     width = COARSE_DELTA

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import csv
 import difflib
+import os
 import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lbscale.errors import InputError, check
+from lbscale.errors import InputError, check, one_line
 from lbscale.laws.conventions import how_to_convert, in_tokens
+from lbscale.laws.query import check_query
 
 DECIMAL_COMMA = re.compile(r"\s*[+-]?\d+,\d+([eE][+-]?\d+)?\s*")
 SEPARATORS = ",;\t"
@@ -33,16 +36,19 @@ def read_table(source: str | Path | pd.DataFrame, rename: Mapping[str, str] | No
     else:
         check(isinstance(source, str | Path), "table", source, "a path or a DataFrame is needed")
         path = Path(source)
-        check(path.is_file(), "table", str(source), "the path of a CSV or parquet file")
+        check(os.path.isfile(path), "table", str(source), "the path of a CSV or parquet file")
         try:
-            frame = pd.read_parquet(path) if path.suffix in (".parquet", ".pq") else _read_csv(path)
+            frame = _read_parquet(path) if path.suffix in (".parquet", ".pq") else _read_csv(path)
         except InputError:
             raise
-        except (ValueError, OSError, csv.Error, pd.errors.ParserError, pd.errors.ParserWarning) as error:
-            said = " ".join(str(error).split())
-            raise InputError("table", str(source), f"a readable CSV or parquet file ({said})") from error
-    frame.columns = [str(column).strip() for column in frame.columns]
+        except UnicodeDecodeError as error:
+            said = f"byte {error.start + 1} is no part of any character: {error.reason}"
+            raise InputError("table", str(source), f"a readable CSV or parquet file, text as UTF-8 ({said})") from error
+        except Exception as error:  # of a broken file, the readers raise whatever they come upon
+            raise InputError("table", str(source), f"a readable CSV or parquet file ({one_line(error)})") from error
+    frame.columns = pd.Index([str(column).strip() for column in frame.columns])
     _check_names(list(frame.columns))
+    _check_cells(frame)
     for name, column in (rename or {}).items():
         check_column(frame, column)
         frame[name] = frame[column]
@@ -53,10 +59,12 @@ def select(frame: pd.DataFrame, where: str | None, field: str = "where") -> pd.S
     """Which rows satisfy the pandas query `where`, as a Series of bool; raises InputError for a bad query."""
     if where is None:
         return pd.Series(True, index=frame.index)
+    check_query(field, where)
     try:
-        mask = frame.eval(where)
+        # Only columns can be named: pandas would also look at variables of its callers.
+        mask = frame.eval(where, engine="python", local_dict={}, global_dict={})
     except Exception as error:  # pandas raises whatever its parser or the columns' types raise
-        said = " ".join(str(error).split())
+        said = one_line(error)
         near = _near(frame, said.split("'")[1]) if "is not defined" in said else ""
         allowed = f"a pandas query over the table's columns ({said}){'; ' + near if near else ''}"
         raise InputError(field, where, allowed) from error
@@ -73,8 +81,20 @@ def check_column(frame: pd.DataFrame, name: str) -> None:
 
 
 def as_numbers(frame: pd.DataFrame, name: str) -> NDArray[Any]:
-    """The column as floats (n,); what is no number becomes NaN."""
-    return pd.to_numeric(frame[name], errors="coerce").to_numpy(float)
+    """The column as floats (n,); what is no number becomes NaN, as do dates and true and false."""
+    column = frame[name]
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.astype(object)
+    types = pd.api.types
+    if types.is_object_dtype(column) or types.is_string_dtype(column):
+        column = pd.to_numeric(column.astype(str), errors="coerce")
+    elif not types.is_numeric_dtype(column) or types.is_bool_dtype(column) or types.is_complex_dtype(column):
+        column = pd.Series(np.nan, index=column.index)
+    return column.to_numpy(float, na_value=np.nan)
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    return pd.read_parquet(path).reset_index(drop=True)
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
@@ -104,6 +124,13 @@ def _with_decimal_points(column: pd.Series) -> pd.Series:
 def _check_names(names: list[str]) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     check(not twice, "table", twice, "each column needs a name of its own")
+
+
+def _check_cells(frame: pd.DataFrame) -> None:
+    """Lists and mappings, which parquet can hold, are no values of a run."""
+    for name in frame.columns[[pd.api.types.is_object_dtype(dtype) for dtype in frame.dtypes]]:
+        nested = next((value for value in frame[name] if not pd.api.types.is_scalar(value)), None)
+        check(nested is None, f"table.{name}", nested, "a number or text in each cell is needed")
 
 
 def _near(frame: pd.DataFrame, name: str) -> str:

@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lbscale.errors import check
-from lbscale.laws.document import document_of, read_fields, write
+from lbscale.laws.document import document_of, write
 from lbscale.laws.effects import Effects
 from lbscale.laws.form import Columns, Law, point_columns, positive
 from lbscale.laws.identify import bound_of
 from lbscale.laws.notebook import fit_html
 from lbscale.laws.prediction import Prediction, around, log_if
+from lbscale.laws.restoring import read_fields
 from lbscale.laws.text import summarise
 from lbscale.laws.uncertainty import Z975, Noise, scaled_sd
 

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lbscale.errors import check
-from lbscale.laws.form import Law
+from lbscale.laws.form import LARGEST, SMALLEST, Law
 from lbscale.laws.reading import as_numbers, check_column
 
 UNFINISHED = ("diverged", "stopped")
@@ -170,9 +170,11 @@ def _reasons(
     for name in law.columns:
         reasons[f"{name} not finite"] = ~np.isfinite(numbers[name])
         reasons[f"{name} not positive"] = numbers[name] <= 0
+        reasons[f"{name} beyond {SMALLEST:g} to {LARGEST:g}"] = _is_beyond(numbers[name])
     for name in (name for name in numbers if name not in law.columns):
         reasons[f"{name} not finite"] = ~np.isfinite(numbers[name]) & ~unfinished
         reasons[f"{name} not positive"] = (numbers[name] <= 0) & ~unfinished
+        reasons[f"{name} beyond {SMALLEST:g} to {LARGEST:g}"] = _is_beyond(numbers[name]) & ~unfinished
     if status is not None:
         reasons["status unknown"] = ~status.isin((*UNFINISHED, "finished")).to_numpy()
         if not law.censors:
@@ -182,6 +184,11 @@ def _reasons(
         annealed = frame["annealed"].map(lambda value: str(value).strip().lower() not in ("false", "0", "0.0"))
         reasons["not annealed"] = ~annealed.to_numpy(bool) & ~unfinished
     return reasons
+
+
+def _is_beyond(values: NDArray[Any]) -> NDArray[Any]:
+    """Which values (n,) no law can take: its powers would not be finite."""
+    return (values < SMALLEST) | (values > LARGEST)
 
 
 def _weights(

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lbscale.errors import check
-from lbscale.spec.coerce import as_int
+from lbscale.spec.coerce import as_int, as_name
 
 _LONGEST_ROW = 65_535  # positions in a row are kept in 16 bits
 
@@ -23,5 +22,4 @@ class Corpus:
     def __post_init__(self) -> None:
         as_int(self, "seq_len", lowest=2, highest=_LONGEST_ROW)
         for field in ("name", "fingerprint"):
-            value = getattr(self, field)
-            check(isinstance(value, str) and value != "", field, value, "a non-empty string is needed")
+            as_name(self, field)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lbscale.errors import InputError, check
-from lbscale.spec.coerce import as_float, as_int
+from lbscale.spec.coerce import as_float, as_int, as_name
 from lbscale.spec.model import Decoder
 
 Scalar = str | int | float | bool | None
@@ -33,8 +33,7 @@ class FlaxModel:
 
     def __post_init__(self) -> None:
         for name in ("path", "version"):
-            value = getattr(self, name)
-            check(isinstance(value, str) and bool(value), name, value, "a string that is not empty is needed")
+            as_name(self, name)
         module, _, name = self.path.rpartition(":")
         named = bool(module) and name.isidentifier() and not module.startswith("/")
         check(named, "path", self.path, '"package.module:NAME", or "folder/file.py:NAME" relative to here, is needed')

@@ -74,13 +74,18 @@ _FIELD_KINDS: dict[str, tuple[type, ...]] = {
 }
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 _SCALARS = (str, int, float, type(None))
-_NESTED: tuple[type, ...] = (HalfLife, WeightDecay, DecayTimescale, Standard, MuP)
+# Fields of a run's parts that may hold specs too.
+_NESTED: dict[str, tuple[type, ...]] = {
+    "beta2": (HalfLife,),
+    "weight_decay": (WeightDecay, DecayTimescale),
+    "parameterization": (Standard, MuP),
+}
 
 
 @functools.cache
 def _by_kind(field: str) -> dict[str, type]:
-    """The classes, by their `kind`, that a field of some spec may hold."""
-    return {getattr(cls, "kind"): cls for cls in _FIELD_KINDS.get(field, _NESTED)}  # noqa: B009
+    """The classes, by their `kind`, that a field of some spec may hold; none for one of plain values."""
+    return {getattr(cls, "kind"): cls for cls in (_FIELD_KINDS | _NESTED).get(field, ())}  # noqa: B009
 
 
 def _encode(value: Any) -> Any:
@@ -99,8 +104,8 @@ def _decode(cls: type, document: dict[str, Any]) -> Any:
             continue
         if name not in names:
             raise InputError(name, value, f"{cls.__name__} has the fields {', '.join(sorted(names))}")
-        if isinstance(value, dict):
-            choices = _by_kind(name)
+        choices = _by_kind(name)
+        if choices and isinstance(value, dict):
             kind = value.get("kind")
             check_choice(f"{name}.kind", kind, choices)
             value = _part(choices[str(kind)], value)
@@ -132,8 +137,10 @@ def to_json(run: Run) -> dict[str, Any]:
 
 def from_json(document: dict[str, Any]) -> Run:
     """The run that `to_json` wrote; raises InputError on unknown fields, kinds or a newer schema."""
+    check(isinstance(document, dict), "run", document, "a JSON object is needed")
     schema = document.get("schema")
-    check(schema == SCHEMA, "schema", schema, f"this lbscale reads run schema {SCHEMA}")
+    known = schema == SCHEMA and not isinstance(schema, bool)
+    check(known, "schema", schema, f"this lbscale reads run schema {SCHEMA}")
     check_choice("kind", document.get("kind"), (Run.kind,))
     return _decode(Run, {name: value for name, value in document.items() if name != "schema"})
 

@@ -172,14 +172,24 @@ def test_predict_tells_each_target_in_its_unit(lbscale: Command, folder: Path) -
     assert advice["batch_size_tokens"]["source"] == "batch_upper_edge"
 
 
-def test_predict_refuses_a_point_where_the_law_is_not_finite(lbscale: Command, folder: Path) -> None:
+def test_predict_refuses_a_point_beyond_what_laws_can_take(lbscale: Command, folder: Path) -> None:
     batch = 2.0 ** np.arange(15, 24)
     frame = pd.DataFrame({"batch_size_tokens": batch, "steps_to_target": 2e3 + 4e8 / batch})
     frame.to_csv(folder / "curve.csv", index=False)
     assert lbscale("fit", "curve.csv", "--law", "steps_to_target", "--bootstrap", "0", "--out", "fit.json").code == 0
     outcome = lbscale("predict", "fit.json", "--set", "batch_size_tokens=1e-305", "--json")
     assert outcome.code == 2 and outcome.out == "" and outcome.err.count("\n") == 1
-    assert "steps_to_target is finite" in outcome.err
+    assert "batch_size_tokens: 1e-305 cannot be used; a positive number from 1e-40" in outcome.err
+
+
+def test_predict_refuses_a_fit_whose_law_is_not_finite(lbscale: Command, folder: Path, saved: str) -> None:
+    document = json.loads((folder / saved).read_text())
+    del document["sha256"]
+    document["params"] |= {"A": 1e308, "B": 1e308, "alpha": 0.0, "beta": 0.0}
+    (folder / "wild.json").write_text(json.dumps(document))
+    outcome = lbscale("predict", "wild.json", "--set", "n_params=1e9", "n_tokens=1e10")
+    assert outcome.code == 2 and outcome.out == "" and outcome.err.count("\n") == 1
+    assert "loss is finite" in outcome.err
 
 
 def test_recommend_refuses_fits_that_count_params_differently(lbscale: Command, table: Path, saved: str) -> None:

@@ -13,6 +13,7 @@ from laws_tables import surface_table
 
 from lbscale import laws
 from lbscale.errors import InputError
+from lbscale.laws.reading import as_numbers
 
 HEADER = ("n_params", "n_tokens", "loss")
 CELLS = st.sampled_from(
@@ -115,3 +116,31 @@ def test_a_missing_column_is_sought_among_those_that_begin_with_its_name(rng):
     table = surface_table(rng, 5).rename(columns={"loss": "loss_of_some_long_corpus_nats_per_token"})
     with pytest.raises(InputError, match="nearest: loss_of_some_long_corpus_nats_per_token"):
         laws.fit(table, "chinchilla")
+
+
+def test_what_is_no_number_is_missing_rather_than_some_number():
+    """Dates would be nanoseconds, and truth 1."""
+    columns = {
+        "dates": pd.to_datetime(["2020-01-01", "2021-01-01"]),
+        "times": pd.to_timedelta([1, 2]),
+        "truths": [True, False],
+        "mixed": [True, 3],
+        "complex": [1 + 2j, 3j],
+        "text": ["x", "4"],
+    }
+    frame = pd.DataFrame(columns)
+    found = {name: as_numbers(frame, name) for name in frame}
+    assert {name for name, values in found.items() if np.isnan(values).all()} == {"dates", "times", "truths", "complex"}
+    assert [found["mixed"][1], found["text"][1]] == [3.0, 4.0] and np.isnan([found["mixed"][0], found["text"][0]]).all()
+
+
+def test_numbers_are_read_from_whatever_holds_them():
+    values = [1.5, 0.1 + 0.2, 1e300]
+    for dtype in ("float64", "object", "str", "string", "category", "Float64"):
+        np.testing.assert_array_equal(as_numbers(pd.DataFrame({"x": pd.Series(values, dtype=dtype)}), "x"), values)
+
+
+def test_a_cell_of_several_values_is_refused(tmp_path):
+    pd.DataFrame({"n_params": [[1, 2], [3]], "loss": [1.0, 2.0]}).to_parquet(tmp_path / "runs.parquet")
+    with pytest.raises(InputError, match=r"table.n_params: .*a number or text in each cell"):
+        laws.read_table(tmp_path / "runs.parquet")

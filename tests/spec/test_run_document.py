@@ -38,6 +38,7 @@ from lbscale.spec import (
 SEQ_LEN, BUDGET = 16, 4096
 positive = st.floats(1e-12, 1e12)
 shares = st.floats(0.0, 0.999)
+texts = st.text(min_size=1).filter(str.isprintable)
 lengths = st.integers(0, BUDGET) | st.builds(fraction, st.floats(0.0, 1.0))
 warmups = {"warmup_tokens": lengths, "warmup_updates": st.integers(0, 50)}
 couplings = st.sampled_from(["learning_rate", "independent"])
@@ -80,7 +81,7 @@ def ramps(draw: st.DrawFn) -> RampedBatch:
 runs = st.builds(
     Run,
     model=decoders(),
-    data=st.builds(Corpus, name=st.text(min_size=1), fingerprint=st.text(min_size=1), seq_len=st.just(SEQ_LEN)),
+    data=st.builds(Corpus, name=texts, fingerprint=texts, seq_len=st.just(SEQ_LEN)),
     optimizer=st.builds(
         AdamW, beta1=shares, beta2=shares | half_lives, eps=positive, weight_decay=decays, clip_norm=shares
     )
