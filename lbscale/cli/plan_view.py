@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from lbscale.cli.forest_view import forest_lines
 from lbscale.conduct import expected_memory
 from lbscale.count import ProgramMemory, count_params
-from lbscale.plan import Layout, Plan, kept_apart
+from lbscale.plan import Cohort, Layout, Plan, Program, Speed, expected_seconds, kept_apart, tokens_per_second
 from lbscale.spec import run_key
 
+_UNKNOWN: Mapping[Program, Speed] = MappingProxyType({})
 
-def plan_document(name: str, plan: Plan, layout: Layout) -> dict[str, Any]:
-    """The plan's totals, its cohorts and its forest, as plain JSON values."""
+
+def plan_document(name: str, plan: Plan, layout: Layout, speeds: Mapping[Program, Speed] = _UNKNOWN) -> dict[str, Any]:
+    """The plan's totals, its cohorts and its forest, as plain JSON values; seconds are those of this process alone, at
+    the `speeds` known of its programs."""
+    cohorts = [_cohort(cohort, plan, layout, speeds) for cohort in plan.cohorts]
+    known = [cohort["memory_bytes"]["total"] for cohort in cohorts if cohort["memory_bytes"]]
     return {
         "study": name,
         "n_runs": len(plan.runs),
@@ -23,26 +30,15 @@ def plan_document(name: str, plan: Plan, layout: Layout) -> dict[str, Any]:
         "n_compilations": plan.n_compilations,
         "flops": plan.flops,
         "flops_alone": plan.flops_alone,
+        "expected_seconds": expected_seconds(plan, layout, speeds),
+        "peak_memory_bytes": max(known, default=None),
         "layout": {
             "n_devices": layout.n_devices,
             "group_size": layout.group_size,
             "micro_batch_tokens": layout.micro_batch_tokens,
             "remat": layout.remat,
         },
-        "cohorts": [
-            {
-                "n_params": count_params(cohort.program.model).non_embedding,
-                "d_model": getattr(cohort.program.model, "d_model", None),
-                "n_layers": getattr(cohort.program.model, "n_layers", None),
-                "optimizer": cohort.program.rule[0],
-                "micro_batch_tokens": cohort.program.micro_batch_tokens,
-                "n_runs": len(cohort.runs),
-                "n_stretches": len(cohort.stretches),
-                "flops": cohort.flops,
-                "memory_bytes": _memory(expected_memory(cohort.program, layout)),
-            }
-            for cohort in plan.cohorts
-        ],
+        "cohorts": cohorts,
         "forest": [
             {
                 "index": stretch.index,
@@ -58,6 +54,24 @@ def plan_document(name: str, plan: Plan, layout: Layout) -> dict[str, Any]:
         ],
         "kept_apart": dict(Counter(map(str, kept_apart(plan.runs)))),
         "notes": _notes(plan),
+    }
+
+
+def _cohort(cohort: Cohort, plan: Plan, layout: Layout, speeds: Mapping[Program, Speed]) -> dict[str, Any]:
+    program = cohort.program
+    speed = speeds.get(program)
+    return {
+        "n_params": count_params(program.model).non_embedding,
+        "d_model": getattr(program.model, "d_model", None),
+        "n_layers": getattr(program.model, "n_layers", None),
+        "optimizer": program.rule[0],
+        "micro_batch_tokens": program.micro_batch_tokens,
+        "group_size": layout.of(program).group_size,
+        "n_runs": len(cohort.runs),
+        "n_stretches": sum(stretch.program == program for stretch in plan.stretches),
+        "flops": cohort.flops,
+        "tokens_per_second": None if speed is None else tokens_per_second(plan, program, layout, speed),
+        "memory_bytes": _memory(expected_memory(program, layout.of(program))),
     }
 
 
@@ -90,22 +104,26 @@ def _notes(plan: Plan) -> list[str]:
     ]
 
 
-def plan_text(name: str, plan: Plan, layout: Layout, has_follow_up: bool) -> str:
+def plan_text(
+    name: str, plan: Plan, layout: Layout, has_follow_up: bool, speeds: Mapping[Program, Speed] = _UNKNOWN
+) -> str:
     """The plan for a reader."""
-    document = plan_document(name, plan, layout)
-    known = [c["memory_bytes"]["total"] for c in document["cohorts"] if c["memory_bytes"]]
-    largest = f", at most {max(known) / 1e6:,.0f} MB a device" if known else ""
+    document = plan_document(name, plan, layout, speeds)
+    seconds, peak = document["expected_seconds"], document["peak_memory_bytes"]
+    memory = f", at most {peak / 1e6:,.0f} MB a device" if peak else ""
     shapes = "1 shape" if document["n_shapes"] == 1 else f"{document['n_shapes']} shapes"
     lines = [
-        f"{name}: {len(plan.runs)} runs to train, {plan.n_done} there already, {plan.flops:.3g} FLOPs{_spared(plan)}",
-        f"{shapes}, {plan.n_compilations} programs to compile, on {layout.n_devices} devices, "
-        f"{layout.group_size} lanes a group{largest}",
+        f"{name}: {len(plan.runs)} runs to train, {plan.n_done} there already, {plan.flops:.3g} FLOPs{_spared(plan)}"
+        f"{'' if seconds is None or not plan.runs else f', {_about(seconds)}'}",
+        f"{shapes}, {plan.n_compilations} programs to compile, on {layout.n_devices} devices{memory}",
         "",
-        f"{'n_params':>10} {'width':>6} {'layers':>6} {'micro-batch':>12} {'runs':>5} {'FLOPs':>10} {'MB':>8}",
+        f"{'n_params':>10} {'width':>6} {'layers':>6} {'micro-batch':>12} {'lanes':>6} {'runs':>5} {'FLOPs':>10} "
+        f"{'tokens/s':>10} {'MB':>8}",
     ]
     lines += [
         f"{c['n_params']:>10,} {c['d_model'] or '-':>6} {c['n_layers'] or '-':>6} {c['micro_batch_tokens']:>12} "
-        f"{c['n_runs']:>5} {c['flops']:>10.3g} "
+        f"{c['group_size']:>6} {c['n_runs']:>5} {c['flops']:>10.3g} "
+        f"{'-' if c['tokens_per_second'] is None else format(c['tokens_per_second'], ',.0f'):>10} "
         f"{c['memory_bytes']['total'] / 1e6 if c['memory_bytes'] else math.nan:>8,.1f}"
         for c in document["cohorts"]
     ]
@@ -113,6 +131,14 @@ def plan_text(name: str, plan: Plan, layout: Layout, has_follow_up: bool) -> str
     if has_follow_up:
         lines += ["", "then a follow-up that the fitted laws decide"]
     return "\n".join(lines)
+
+
+def _about(seconds: float) -> str:
+    """A duration in two digits at most, since an estimate holds no more."""
+    for unit, size in (("days", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"about {float(f'{seconds / size:.2g}'):g} {unit}"
+    return f"about {float(f'{seconds:.2g}'):g} s"
 
 
 def _spared(plan: Plan) -> str:

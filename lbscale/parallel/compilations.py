@@ -11,21 +11,30 @@ from pathlib import Path
 import jax
 
 _EVENTS = {"/jax/compilation_cache/cache_hits": "n_from_cache", "/jax/compilation_cache/cache_misses": "n_kept"}
-_SECONDS_SAVED = "/jax/compilation_cache/compile_time_saved_sec"
+_SECONDS = {
+    "/jax/compilation_cache/compile_time_saved_sec": "seconds_saved",
+    "/jax/core/compile/backend_compile_duration": "seconds_compiling",
+}
 
 
 @dataclass
 class Compilations:
-    """Programs read from the cache, programs compiled and kept in it, and the seconds of compiling spared. Programs
-    too small to keep are in neither count."""
+    """Programs read from the cache, programs compiled and kept in it, the seconds of compiling spared, and those that
+    compiling and reading took. Programs too small to keep are in neither count."""
 
     n_from_cache: int = 0
     n_kept: int = 0
     seconds_saved: float = 0.0
+    seconds_compiling: float = 0.0
 
     def __str__(self) -> str:
         spared = f", {self.seconds_saved:.0f} s spared" if self.n_from_cache else ""
         return f"{self.n_from_cache} read from the cache{spared}; {self.n_kept} compiled and kept in it"
+
+
+def cache_folder(name: str) -> Path:
+    """The folder in which this user's machine keeps what can be found out again."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lbscale" / name
 
 
 def keep_compilations() -> None:
@@ -34,8 +43,7 @@ def keep_compilations() -> None:
     A study's programs take seconds each to compile, and restarts, workers and later studies need the same ones.
     """
     if getattr(jax.config, "jax_compilation_cache_dir", None) is None:
-        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        jax.config.update("jax_compilation_cache_dir", str(home / "lbscale" / "compilations"))
+        jax.config.update("jax_compilation_cache_dir", str(cache_folder("compilations")))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
@@ -49,8 +57,8 @@ def counted_compilations() -> Iterator[Compilations]:
             setattr(counted, name, getattr(counted, name) + 1)
 
     def on_seconds(event: str, duration_secs: float, **_: str | int) -> None:
-        if event == _SECONDS_SAVED:
-            counted.seconds_saved += duration_secs
+        if name := _SECONDS.get(event):
+            setattr(counted, name, getattr(counted, name) + duration_secs)
 
     jax.monitoring.register_event_listener(on_event)
     jax.monitoring.register_event_duration_secs_listener(on_seconds)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 from jax.sharding import AxisType, Mesh
@@ -38,6 +39,27 @@ def one_device_per_core() -> None:
 def _usable_cores() -> int:
     """Cores this process may run on, where the system can say; all of them elsewhere."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def machine_document() -> dict[str, Any]:
+    """What of this process's machine decides how fast a program is: plain JSON values."""
+    return {
+        "backend": jax.default_backend(),
+        "device_kind": jax.devices()[0].device_kind,
+        "n_devices": jax.device_count(),
+        "jax": jax.__version__,
+        "cores": os.cpu_count(),
+    }
+
+
+def device_memory_bytes() -> int | None:
+    """What one device may hold, on a CPU its share of the host's memory; None where it is not known."""
+    stats = jax.local_devices()[0].memory_stats()
+    if stats is not None:
+        return stats.get("bytes_limit")
+    if jax.default_backend() == "cpu" and {"SC_PHYS_PAGES", "SC_PAGE_SIZE"} <= os.sysconf_names.keys():
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // jax.local_device_count()
+    return None
 
 
 def make_mesh(layout: Layout) -> Mesh:

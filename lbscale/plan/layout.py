@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from lbscale.count import count_params
-from lbscale.errors import check_choice
+from lbscale.errors import InputError, check_choice
 from lbscale.spec import Corpus, Model
 from lbscale.spec.coerce import as_int
+from lbscale.spec.neutral import written_fields
 
 UpdateRule = tuple[str, tuple[tuple[str, Any], ...]]
 PartitionRules = tuple[tuple[str, tuple[str | None, ...]], ...]
@@ -26,7 +31,8 @@ class Layout:
     and `fsdp`, parameters to `fsdp` and `tensor` as `partition_rules` say (None: the decoder's own). Models of at least
     `LARGE_MODEL_PARAMS` take `large_micro_batch_tokens`, where it is given. `remat` says what of a layer the backward
     pass finds kept: everything it reads (none), products with weights (dots), or its input alone (full); it computes
-    the rest again. A layout is part of no run: it changes how fast numbers appear, and them only by rounding.
+    the rest again. `group_sizes` gives programs, by name, a number of lanes of their own; `group_size` is that of the
+    others. A layout is part of no run: it changes how fast numbers appear, and them only by rounding.
     """
 
     lane: int
@@ -39,6 +45,7 @@ class Layout:
     partition_rules: PartitionRules | None = None
     large_micro_batch_tokens: int | None = None
     remat: str = "none"
+    group_sizes: tuple[tuple[str, int], ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("lane", "micro_batch_tokens", "group_size", "chunk_steps", "data", "fsdp", "tensor"):
@@ -46,6 +53,14 @@ class Layout:
         if self.large_micro_batch_tokens is not None:
             as_int(self, "large_micro_batch_tokens", lowest=1)
         check_choice("remat", self.remat, REMAT_POLICIES)
+
+    def of(self, program: Program) -> Layout:
+        """The layout as one program sees it: its own group size, and no table."""
+        return self.with_group_size(dict(self.group_sizes).get(program_name(program), self.group_size))
+
+    def with_group_size(self, group_size: int) -> Layout:
+        """The same layout with one group size for every program."""
+        return dataclasses.replace(self, group_size=group_size, group_sizes=())
 
     def micro_batch_target(self, model: Model) -> int:
         """The micro-batch that the machine likes for a model, in tokens."""
@@ -71,6 +86,36 @@ class Program:
     data: Corpus
     rule: UpdateRule
     micro_batch_tokens: int
+
+
+def program_name(program: Program) -> str:
+    """What names a program's speed: 16 hexadecimal digits of model, row length, update rule and micro-batch, whatever
+    the corpus."""
+    document = [_written(program.model), program.data.seq_len, program.rule, program.micro_batch_tokens]
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _written(value: Any) -> Any:
+    """A spec's value as plain JSON values; fields that later joined are left out while they are neutral."""
+    if dataclasses.is_dataclass(value):
+        fields = {name: _written(getattr(value, name)) for name in written_fields(value)}
+        return {"kind": type(value).__name__, **fields}
+    return [_written(item) for item in value] if isinstance(value, tuple) else value
+
+
+def layout_document(layout: Layout) -> dict[str, Any]:
+    """The layout as plain JSON values, but for `group_sizes`, which are written program by program."""
+    return {name: value for name, value in dataclasses.asdict(layout).items() if name != "group_sizes"}
+
+
+def layout_from_document(document: Mapping[str, Any], group_sizes: Mapping[str, int]) -> Layout:
+    """The layout that `layout_document` gave, with group sizes by program name; raises InputError for other fields."""
+    rules = document.get("partition_rules")
+    frozen = None if rules is None else tuple((pattern, tuple(axes)) for pattern, axes in rules)
+    try:
+        return Layout(**{**document, "partition_rules": frozen}, group_sizes=tuple(sorted(group_sizes.items())))
+    except TypeError as error:
+        raise InputError("layout", sorted(document), f"the fields of a layout are needed: {error}") from None
 
 
 def micro_batch_tokens(batch_size_tokens: int, seq_len: int, target: int) -> int:

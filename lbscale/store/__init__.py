@@ -6,6 +6,7 @@ from lbscale.store.difference import Difference, differing_fields, results_side_
 from lbscale.store.directory import Store
 from lbscale.store.drift import SOURCE_DIGEST, source_drift
 from lbscale.store.files import Files
+from lbscale.store.layouts import Layouts, WrittenLayout, agreed
 from lbscale.store.result import CurvePoint, Result
 from lbscale.store.states import History, KeptState, StateName, States, listed_states
 from lbscale.store.table import HEADLINE_COLUMNS, curves_table, results_table
@@ -22,12 +23,15 @@ __all__ = [
     "Finding",
     "History",
     "KeptState",
+    "Layouts",
     "Result",
     "StateName",
     "States",
     "Store",
     "Verified",
     "Worker",
+    "WrittenLayout",
+    "agreed",
     "curves_table",
     "differing_fields",
     "is_gone",

@@ -11,7 +11,8 @@ from pytest import approx
 
 from lbscale import sweep
 from lbscale.cli.forest_view import forest_lines
-from lbscale.plan import Layout, make_plan, run_flops
+from lbscale.cli.plan_view import plan_document, plan_text
+from lbscale.plan import Layout, Speed, make_plan, program_name, run_flops
 from lbscale.spec import AdamW, Corpus, Decoder, Run, WarmupStableDecay, run_key
 from lbscale.study import load_study
 
@@ -96,3 +97,36 @@ def test_a_forest_of_many_shapes_is_cut_short() -> None:
     )
     lines = forest_lines(make_plan(runs, Layout(1, 64, 1)))
     assert len(lines) == 41 and lines[-1].endswith("more lines (--json has them all)")
+
+
+def test_a_plan_says_when_it_is_done_where_speeds_are_known(
+    lbscale: Callable[..., Any], study: Callable[[str], list[Run]]
+) -> None:
+    runs = study("128")
+    plan = make_plan(runs, Layout(2, 64, 1))
+    (program,) = (cohort.program for cohort in plan.cohorts)
+    layout = Layout(2, 64, 1, group_sizes=((program_name(program), 2),))
+    speeds = {program: Speed(60.0, 0.0, step_seconds=1.0, update_seconds=1.0, point_seconds=0.0, end_seconds=0.0)}
+    document = plan_document("mine", plan, layout, speeds)
+    # Two trees of 4,096 tokens side by side, a micro-step of 64 an update; decays wait for slots that trunks have left.
+    assert 60 + 2 * 64 <= document["expected_seconds"] <= 60 + 2 * (64 + 2 * 4)
+    (cohort,) = document["cohorts"]
+    assert (cohort["group_size"], cohort["tokens_per_second"]) == (2, 2 * 2 * 64 / 2)
+    headline, _, _, heads, row, *_ = plan_text("mine", plan, layout, has_follow_up=False, speeds=speeds).splitlines()
+    assert headline.endswith(f", about {document['expected_seconds'] / 60:.2g} min")
+    assert dict(zip(heads.split(), row.split(), strict=True))["tokens/s"] == "128"
+    unknown = lbscale("plan", "mine.py")
+    assert "about" not in unknown.out
+    assert plan_document("mine", plan, layout)["expected_seconds"] is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.123, "0.12 s"), (119.0, "120 s"), (240, "4 min"), (7_100, "120 min"), (9_000, "2.5 h"), (400_000, "4.6 days")],
+)
+def test_an_estimate_has_two_digits(
+    lbscale: Callable[..., Any], study: Callable[[str], list[Run]], seconds: float, text: str
+) -> None:
+    plan = make_plan(study("128"), Layout(1, 64, 1))
+    speeds = {cohort.program: Speed(seconds, 0.0, 0.0, 1e-12, 0.0, 0.0) for cohort in plan.cohorts}
+    assert plan_text("mine", plan, Layout(1, 64, 1), False, speeds).splitlines()[0].endswith(f", about {text}")

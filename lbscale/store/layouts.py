@@ -1,0 +1,155 @@
+"""The layout of a study, written once and used by whoever trains it later.
+
+<root>/layout/base-<generation>.json         the machine and the layout that it chose; the highest generation counts
+<root>/layout/<generation>/<program>.json    lanes a group of one program
+
+Every document is an exclusive create and holds the SHA-256 of its content. One that is empty was never written: its
+writer was stopped between the two. Of a base it means that the next generation is free, of a program that it keeps the
+base's group size.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lbscale.errors import InputError, check
+from lbscale.store.files import Files
+
+_FOLDER = "layout"
+_SECONDS_TO_WRITE = 1.0  # how long a document may stay empty before it counts as never written
+_SECONDS_BETWEEN_LOOKS = 0.05
+_MACHINE = ("backend", "device_kind", "jax")
+_MESH = ("lane", "data", "fsdp", "tensor")
+
+
+@dataclass(frozen=True)
+class WrittenLayout:
+    """What is written: `machine` with backend, device_kind, jax and n_devices, `layout` with its fields, and lanes a
+    group by program name."""
+
+    generation: int
+    machine: Mapping[str, Any]
+    layout: Mapping[str, Any]
+    group_sizes: Mapping[str, int]
+
+
+class Layouts:
+    """The layouts written below a study's folder."""
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+
+    def read(self) -> WrittenLayout | None:
+        """The one that counts, or None; raises InputError for a document that is not what its checksum says."""
+        for generation in reversed(self._generations()):
+            base = self._read(_base(generation), ("machine", "layout"))
+            if base is not None:
+                return WrittenLayout(generation, base["machine"], base["layout"], self._group_sizes(generation))
+        return None
+
+    def begin(self, machine: Mapping[str, Any], layout: Mapping[str, Any]) -> WrittenLayout:
+        """Write the next generation; of several that try at once the first is everybody's."""
+        generation = max(self._generations(), default=0) + 1
+        self._files.create(_base(generation), _sealed({"machine": machine, "layout": layout}))
+        written = self.read()
+        assert written is not None
+        return written
+
+    def decide(self, generation: int, program: str, group_size: int) -> int | None:
+        """Write a program's lanes a group where nobody did; what is written, or None where it keeps the base's."""
+        self._files.create(_size(generation, program), _sealed({"group_size": group_size}))
+        return self._group_sizes(generation).get(program)
+
+    def _generations(self) -> list[int]:
+        stems = [name.removeprefix("base-").removesuffix(".json") for name in self._files.names(_FOLDER)]
+        return sorted(int(stem) for stem in stems if stem.isdecimal() and self._files.exists(_base(int(stem))))
+
+    def _group_sizes(self, generation: int) -> dict[str, int]:
+        programs = [name.removesuffix(".json") for name in self._files.names(f"{_FOLDER}/{generation}")]
+        documents = {program: self._read(_size(generation, program), ("group_size",)) for program in programs}
+        return {program: document["group_size"] for program, document in documents.items() if document is not None}
+
+    def _read(self, name: str, fields: Collection[str]) -> dict[str, Any] | None:
+        content = self._files.read(name)
+        deadline = time.monotonic() + _SECONDS_TO_WRITE
+        while not content and time.monotonic() < deadline:
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+            content = self._files.read(name)
+        return _unsealed(content, self._files.path(name), fields) if content else None
+
+
+def agreed(
+    written: WrittenLayout | None,
+    machine: Mapping[str, Any],
+    asked: Mapping[str, Any],
+    *,
+    has_unfinished: bool,
+    anew: bool,
+) -> bool:
+    """Whether the written layout counts on this machine; a new generation is to be written where it does not.
+
+    `asked` are the fields of the layout that the user gave. Raises InputError where this machine or the user wants
+    another layout than that of the study's unfinished states, and it was not said that these begin `anew`.
+    """
+    if written is None or anew:
+        return False
+    difference = next(_differences(written, machine, asked), None)
+    if difference is None:
+        return True
+    field, theirs, ours = difference
+    allowed = (
+        f"unfinished stretches of this study are laid out for {theirs!r}; `--layout new` begins them again under a "
+        "layout of this machine"
+    )
+    check(not has_unfinished, f"layout.{field}", ours, allowed)
+    return False
+
+
+def _differences(written: WrittenLayout, machine: Mapping[str, Any], asked: Mapping[str, Any]) -> Any:
+    """What keeps the written layout from being used: field, written value, value here."""
+    for field in _MACHINE:
+        if written.machine.get(field) != machine[field]:
+            yield field, written.machine.get(field), machine[field]
+    n_devices = 1
+    for axis in _MESH:
+        n_devices *= written.layout.get(axis, 1)
+    if n_devices > machine["n_devices"]:
+        yield "n_devices", n_devices, machine["n_devices"]
+    for field, value in asked.items():
+        if written.layout.get(field) != value:
+            yield field, written.layout.get(field), value
+
+
+def _base(generation: int) -> str:
+    return f"{_FOLDER}/base-{generation}.json"
+
+
+def _size(generation: int, program: str) -> str:
+    return f"{_FOLDER}/{generation}/{program}.json"
+
+
+def _sealed(document: Mapping[str, Any]) -> bytes:
+    """The document with the SHA-256 of its canonical JSON."""
+    return (json.dumps({**document, "sha256": _digest(document)}, indent=1, sort_keys=True) + "\n").encode()
+
+
+def _digest(document: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(document, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _unsealed(content: bytes, path: str, fields: Collection[str]) -> dict[str, Any]:
+    """The document that was sealed; raises InputError for any other."""
+    damaged = "the document does not match its checksum; without it the study is laid out for this machine again"
+    try:
+        document = json.loads(content)
+        digest = document.pop("sha256")
+        whole = digest == _digest(document) and document.keys() == set(fields)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise InputError("layout", path, damaged) from error
+    check(whole, "layout", path, damaged)
+    return dict(document)
