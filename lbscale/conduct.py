@@ -19,12 +19,23 @@ from lbscale import laws
 from lbscale.count import ProgramMemory, count_params, program_memory
 from lbscale.data import check_vocabulary, load
 from lbscale.errors import InputError, check
-from lbscale.execute import EarlyStop, Progress, Upkeep, execute, interruption, kept_states
+from lbscale.execute import (
+    EarlyStop,
+    Progress,
+    Settled,
+    Upkeep,
+    execute,
+    interruption,
+    kept_states,
+    layout_name,
+    settle_group_sizes,
+    settle_layout,
+)
 from lbscale.model import check_model
-from lbscale.parallel import machine_layout, one_device_per_core
+from lbscale.parallel import one_device_per_core
 from lbscale.plan import Layout, Plan, Program, make_plan, run_flops
 from lbscale.spec import Decoder, Run, from_json, run_key, to_json
-from lbscale.store import Store, curves_table, results_table
+from lbscale.store import Layouts, States, Store, curves_table, listed_states, results_table
 from lbscale.study import Study, load_study
 
 REGISTRATION_SCHEMA = 1
@@ -50,14 +61,17 @@ def run(
     results: str | Path = "results",
     watch: Watch | None = None,
     mesh: Mapping[str, int] | None = None,
-    remat: str = "none",
+    remat: str | None = None,
+    new_layout: bool = False,
     save_every_seconds: float = 60.0,
     early_stop: EarlyStop | None = None,
 ) -> Conducted:
     """Carry out a study, by value, name or path, into `<results>/<study>`; what is there is not trained again.
 
     `mesh` spreads runs over devices: sizes of the axes data, fsdp and tensor; lanes take the rest. `remat` (none, dots
-    or full) says what a layer computes again in its backward pass. Neither changes a run's key. Any number of processes
+    or full) says what a layer computes again in its backward pass. Neither changes a run's key. The layout that a study
+    is begun with is written beside its runs and used until all is recorded; `new_layout` lays it out again, and begins
+    what is unfinished from the start. Any number of processes
     may carry out a study at once; each run is trained by one of them, and each returns when all are recorded. What is
     under way is saved every `save_every_seconds`, and when a signal asks to stop: then this raises `Interrupted`, a
     KeyboardInterrupt, and goes on from there when it is called again. `early_stop` gives up runs whose settings have
@@ -65,7 +79,7 @@ def run(
     """
     if isinstance(study, str):
         study = load_study(study)
-    work(study, results, watch, mesh, remat, save_every_seconds, early_stop)
+    work(study, results, watch, mesh, remat, new_layout, save_every_seconds, early_stop)
     return recall(study, results)
 
 
@@ -74,20 +88,30 @@ def work(
     results: str | Path = "results",
     watch: Watch | None = None,
     mesh: Mapping[str, int] | None = None,
-    remat: str = "none",
+    remat: str | None = None,
+    new_layout: bool = False,
     save_every_seconds: float = 60.0,
     early_stop: EarlyStop | None = None,
 ) -> None:
     """Train a study and its follow-up beside any other workers, as `run` does, without fitting what is not needed for
     that."""
     one_device_per_core()
-    layout = machine_layout(mesh, remat)
     store = Store(Path(results) / study.name)
+    settled = _settled(store, mesh, remat, new_layout)
     with interruption() as asked:
         upkeep = Upkeep(save_every_seconds, early_stop, asked)
-        train(study.runs, layout, store, watch, upkeep)
+        train(study.runs, settled, store, watch, upkeep)
         if study.follow_up is not None:
-            train(_follow_up(study, store, results), layout, store, watch, upkeep)
+            train(_follow_up(study, store, results), settled, store, watch, upkeep)
+
+
+def _settled(store: Store, mesh: Mapping[str, int] | None, remat: str | None, anew: bool) -> Settled:
+    """The layout that the study has, or gets here; raises InputError where the one it has cannot be used here."""
+    unfinished = listed_states(store.files)
+    settled = settle_layout(Layouts(store.files), mesh, remat, has_unfinished=bool(unfinished), anew=anew)
+    for name in unfinished if anew else ():
+        States(store.files, layout_name(settled.layout)).remove(name)
+    return settled
 
 
 def _follow_up(study: Study, store: Store, results: str | Path) -> list[Run]:
@@ -142,10 +166,11 @@ def expected_memory(program: Program, layout: Layout) -> ProgramMemory | None:
 
 
 def train(
-    runs: Sequence[Run], layout: Layout, store: Store, watch: Watch | None = None, upkeep: Upkeep | None = None
+    runs: Sequence[Run], settled: Settled, store: Store, watch: Watch | None = None, upkeep: Upkeep | None = None
 ) -> None:
     """Train those of the runs that the store does not hold; `watch` sees the plan, then every step of progress."""
-    plan = checked_plan(runs, layout, store)
+    plan = checked_plan(runs, settled.layout, store)
+    layout = settle_group_sizes(settled, plan, Layouts(store.files)).layout
     if watch is not None:
         watch(plan, None)
     for progress in execute(plan, layout, store, upkeep):

@@ -36,7 +36,10 @@ def add(commands: argparse._SubParsersAction) -> None:
     _add_layout(tour)
     _add_upkeep(tour)
     command("list", _list, "list the experiments that can be named", study=False)
-    _add_layout(command("plan", _plan, "show what a study would train, and what it would cost"))
+    plan = command("plan", _plan, "show what a study would train, and what it would cost")
+    _add_layout(plan)
+    text = "measure nothing: leave out seconds, and lanes a group that are not written down yet"
+    plan.add_argument("--no-timing", action="store_true", help=text)
     run = command("run", _run, "train a study, fit its laws, write its table, laws, figures and page")
     _add_layout(run)
     _add_upkeep(run)
@@ -53,7 +56,9 @@ def _add_layout(parser: argparse.ArgumentParser) -> None:
     text = "spread each run over devices: data=, fsdp=, tensor=; lanes take the rest"
     parser.add_argument("--mesh", nargs="+", type=whole_pair, metavar="AXIS=SIZE", help=text)
     text = "what a layer computes again in its backward pass, to save memory: none (default), dots, full"
-    parser.add_argument("--remat", default="none", metavar="NAME", help=text)
+    parser.add_argument("--remat", metavar="NAME", help=text)
+    text = "recorded (default): that of the study's results folder, where it has one; new: lay it out for this machine"
+    parser.add_argument("--layout", default="recorded", choices=("recorded", "new"), help=text)
 
 
 def _add_upkeep(parser: argparse.ArgumentParser) -> None:
@@ -99,16 +104,34 @@ def _warn_of_drift(study: Any, store: Any) -> None:
 def _plan(options: argparse.Namespace) -> None:
     from lbscale.cli.plan_view import plan_document, plan_text
     from lbscale.conduct import checked_plan
-    from lbscale.parallel import machine_layout, one_device_per_core
+    from lbscale.execute import measured_speeds, settle_group_sizes, settle_layout
+    from lbscale.parallel import keep_compilations, one_device_per_core
+    from lbscale.store import Layouts, listed_states
 
     study, store = _open(options)
     one_device_per_core()
-    layout = machine_layout(as_mapping("mesh", options.mesh), options.remat)
-    plan = checked_plan(study.runs, layout, store)
+    keep_compilations()
+    layouts, is_new = Layouts(store.files), options.layout == "new"
+    mesh, unfinished = as_mapping("mesh", options.mesh), bool(listed_states(store.files))
+    settled = settle_layout(layouts, mesh, options.remat, has_unfinished=unfinished, anew=is_new, write=False)
+    plan = checked_plan(study.runs, settled.layout, store)
+    speeds = {}
+    if not options.no_timing:
+        settled = settle_group_sizes(settled, plan, layouts, _say_measuring)
+        speeds = measured_speeds(plan, settled.layout, _say_measuring)
     if options.json:
-        print_json(plan_document(study.name, plan, layout))
+        print_json(plan_document(study.name, plan, settled.layout, speeds=speeds))
     else:
-        print(plan_text(study.name, plan, layout, has_follow_up=study.follow_up is not None))
+        has_follow_up = study.follow_up is not None
+        print(plan_text(study.name, plan, settled.layout, has_follow_up=has_follow_up, speeds=speeds))
+
+
+def _say_measuring(program: Any, group_size: int) -> None:
+    from lbscale.count import count_params
+
+    lanes = "1 lane" if group_size == 1 else f"{group_size} lanes"
+    size = f"{count_params(program.model).non_embedding:,} params"
+    print(f"timing {size}, micro-batches of {program.micro_batch_tokens} tokens, {lanes} a group", file=sys.stderr)
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -125,7 +148,8 @@ def _run(options: argparse.Namespace) -> None:
     _warn_of_drift(study, Store(options.results / study.name))
     with ProgressDisplay() as display, counted_compilations() as compilations:
         mesh = as_mapping("mesh", options.mesh)
-        work(study, options.results, display, mesh, options.remat, options.save_every, _early_stop(options))
+        is_new, early_stop = options.layout == "new", _early_stop(options)
+        work(study, options.results, display, mesh, options.remat, is_new, options.save_every, early_stop)
     print(f"programs: {compilations}", file=sys.stderr)
     if options.worker:
         if options.json:

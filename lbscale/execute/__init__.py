@@ -4,6 +4,20 @@ from lbscale.execute.course import Upkeep
 from lbscale.execute.hopeless import EarlyStop
 from lbscale.execute.interruption import Interruption, interruption
 from lbscale.execute.loop import Progress
-from lbscale.execute.work import execute, kept_states
+from lbscale.execute.settle import Settled, measured_speeds, settle_group_sizes, settle_layout
+from lbscale.execute.work import execute, kept_states, layout_name
 
-__all__ = ["EarlyStop", "Interruption", "Progress", "Upkeep", "execute", "interruption", "kept_states"]
+__all__ = [
+    "EarlyStop",
+    "Interruption",
+    "Progress",
+    "Settled",
+    "Upkeep",
+    "execute",
+    "interruption",
+    "kept_states",
+    "layout_name",
+    "measured_speeds",
+    "settle_group_sizes",
+    "settle_layout",
+]

@@ -79,7 +79,7 @@ class Agenda:
         lead = self._first(program)
         if lead is None:
             return None
-        size = self._layout.group_size
+        size = self._layout.of(program).group_size
         waiting = self._closed.get(lead.kind, deque())
         while waiting and len(self._alike(lead)) < size * n_free:
             self._open(waiting.popleft())

@@ -28,6 +28,8 @@ from lbscale.spec import Decoder, Run
 from lbscale.train import LanePrograms, LaneState, lane_programs
 from lbscale.train.lanes import rows_on_device
 
+Watch = Callable[[Program, int], None]
+
 _SECONDS_A_CALL = 0.05
 _N_CALLS = 5
 _MEMORY_SHARE = 0.8  # the rest is for what is not counted: evaluation, fragments, other programs
@@ -40,25 +42,32 @@ def calibrate(
     machine: Mapping[str, Any],
     most_together: int,
     n_tokens: int,
+    watch: Watch | None = None,
 ) -> Calibration:
-    """Measure what is not kept until nothing more is to be won, and keep it.
+    """Measure what is not kept until nothing more is to be won, and keep it; `watch` is told before anything is
+    measured.
 
     `lead` is a run of the program; of `n_tokens` of training at most `most_together` lanes share a slot. Raises
     InputError where the corpus is not here.
     """
     calibration = kept_calibration(program, layout, machine)
     while (size := calibration.next_size(most_together, n_tokens, layout.lane, machine["backend"])) is not None:
-        calibration = _with_size(calibration, size, program, lead, layout, machine)
+        calibration = _with_size(calibration, size, program, lead, layout, machine, watch)
     return calibration
 
 
 def timing_of(
-    program: Program, lead: Run, layout: Layout, machine: Mapping[str, Any], group_size: int
+    program: Program,
+    lead: Run,
+    layout: Layout,
+    machine: Mapping[str, Any],
+    group_size: int,
+    watch: Watch | None = None,
 ) -> Timing | None:
     """The timing at one group size, kept or measured; None where it does not fit. Raises InputError as `calibrate`."""
     calibration = kept_calibration(program, layout, machine)
     if group_size not in calibration.timings:
-        calibration = _with_size(calibration, group_size, program, lead, layout, machine)
+        calibration = _with_size(calibration, group_size, program, lead, layout, machine, watch)
     return calibration.timings[group_size]
 
 
@@ -77,8 +86,16 @@ def speed_of(timing: Timing, program: Program) -> Speed:
 
 
 def _with_size(
-    calibration: Calibration, group_size: int, program: Program, lead: Run, layout: Layout, machine: Mapping[str, Any]
+    calibration: Calibration,
+    group_size: int,
+    program: Program,
+    lead: Run,
+    layout: Layout,
+    machine: Mapping[str, Any],
+    watch: Watch | None,
 ) -> Calibration:
+    if watch is not None:
+        watch(program, group_size)
     timing = _timed(program, lead, layout.with_group_size(group_size))
     calibration = calibration.with_timing(group_size, timing)
     keep_calibration(calibration, program, layout, machine)

@@ -67,7 +67,7 @@ class Hopeless:
             return False
         corpus = data.load(stretch.program.data)
         for run, reason in reasons.items():
-            result = stopped_result(run, stretch, str(reason), corpus, self._layout)
+            result = stopped_result(run, stretch, str(reason), corpus, self._layout.of(stretch.program))
             self._store.write(run, result)
             self._given_up.append((run, result))
         return True

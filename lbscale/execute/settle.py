@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lbscale import data
 from lbscale.errors import InputError
-from lbscale.execute.calibrate import calibrate, speed_of, timing_of
+from lbscale.execute.calibrate import Watch, calibrate, speed_of, timing_of
 from lbscale.parallel import machine_document, machine_layout
 from lbscale.plan import (
     Layout,
@@ -22,8 +22,6 @@ from lbscale.plan import (
     program_name,
 )
 from lbscale.store import Layouts, agreed
-
-Watch = Callable[[Program], None]
 
 
 @dataclass(frozen=True)
@@ -61,19 +59,17 @@ def settle_layout(
 
 def settle_group_sizes(settled: Settled, plan: Plan, layouts: Layouts, watch: Watch | None = None) -> Settled:
     """With a group size for every program of the plan: the written one, or what calibration chooses, which is written
-    where the layout is. `watch` is told of each program before it is looked into. A program whose corpus is not here
-    keeps the layout's default."""
+    where the layout is. `watch` is told of each program and group size before they are measured. A program whose corpus
+    is not here keeps the layout's default."""
     layout, machine, most = settled.layout, machine_document(), most_together(plan)
     sizes = dict(layout.group_sizes)
     for program, stretches in _by_program(plan).items():
         name = program_name(program)
         if name in sizes or not _has_corpus(program):
             continue
-        if watch is not None:
-            watch(program)
         n_tokens = sum(stretch.n_tokens for stretch in stretches)
         in_a_slot = -(-most[program] // layout.lane)
-        measured = calibrate(program, stretches[0].lead, layout, machine, in_a_slot, n_tokens)
+        measured = calibrate(program, stretches[0].lead, layout, machine, in_a_slot, n_tokens, watch)
         size: int | None = measured.group_size(in_a_slot)
         if settled.generation is not None:
             size = layouts.decide(settled.generation, name, measured.group_size(in_a_slot))
@@ -89,9 +85,7 @@ def measured_speeds(plan: Plan, layout: Layout, watch: Watch | None = None) -> d
     for program, stretches in _by_program(plan).items():
         if not _has_corpus(program):
             continue
-        if watch is not None:
-            watch(program)
-        timing = timing_of(program, stretches[0].lead, layout, machine, layout.of(program).group_size)
+        timing = timing_of(program, stretches[0].lead, layout, machine, layout.of(program).group_size, watch)
         if timing is not None:
             speeds[program] = speed_of(timing, program)
     return speeds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Iterator
 
@@ -37,7 +38,7 @@ def execute(plan: Plan, layout: Layout, store: Store, upkeep: Upkeep | None = No
                     upkeep.interruption.wait(_SECONDS_BETWEEN_LOOKS)
                     yield Progress(0, 0.0, ())
                 else:
-                    yield from train(lane_programs(program, layout, mesh), course, store)
+                    yield from train(lane_programs(program, layout.of(program), mesh), course, store)
             course.settle()
         finally:
             course.leave()
@@ -46,8 +47,8 @@ def execute(plan: Plan, layout: Layout, store: Store, upkeep: Upkeep | None = No
 
 
 def layout_name(layout: Layout) -> str:
-    """A name of all that a run's last bits depend on besides the run."""
-    parts = (layout, jax.__version__, jax.devices()[0].device_kind)
+    """A name of all that a run's last bits depend on besides the run; lanes a group are written down once a program."""
+    parts = (dataclasses.replace(layout, group_sizes=()), jax.__version__, jax.devices()[0].device_kind)
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 

@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from lbscale.clock import evaluation_tokens, update_edges
+from lbscale.clock import curve_tokens
 from lbscale.plan.cohorts import Plan, tokens_reached
 from lbscale.plan.forest import Stretch
 from lbscale.plan.layout import Layout, Program
@@ -169,7 +169,7 @@ def _curve_tokens(stretches: tuple[Stretch, ...]) -> dict[int, set[int]]:
     tokens: dict[int, set[int]] = {stretch.index: set() for stretch in stretches}
     for stretch in stretches:
         for run in stretch.ends:
-            wanted = evaluation_tokens(update_edges(run.batch, run.n_tokens))[:-1].tolist()
+            wanted = curve_tokens(run)
             passed: Stretch | None = stretch
             while passed is not None:
                 first, last = passed.first_tokens, passed.last_tokens

@@ -15,6 +15,7 @@ from lbscale import conduct, sweep
 from lbscale.cli.main import main
 from lbscale.cli.plan_view import plan_text
 from lbscale.errors import InputError
+from lbscale.execute import Settled
 from lbscale.plan import Layout, Plan, make_plan
 from lbscale.spec import FlaxModel, Run, run_key
 from lbscale.store import SOURCE_DIGEST, Result, Store, results_table, source_drift
@@ -104,7 +105,7 @@ def own_runs(base: dict[str, Any], name: str = "TINY") -> list[Run]:
 
 def test_a_study_mixes_a_users_module_with_the_decoder(base: dict[str, Any], here: Path) -> None:
     runs, store, plans = own_runs(base), Store(here / "study"), list[Plan]()
-    conduct.train(runs, ALONE, store, lambda plan, progress: plans.append(plan))
+    conduct.train(runs, Settled(ALONE, None), store, lambda plan, progress: plans.append(plan))
     assert " - " in plan_text("study", plans[0], ALONE, has_follow_up=False)
     table = results_table(store, map(run_key, runs))
     assert list(table["model"]) == ["decoder", "mine.py:TINY", "mine.py:TINY"]
@@ -115,7 +116,7 @@ def test_a_study_mixes_a_users_module_with_the_decoder(base: dict[str, Any], her
 
 def test_a_changed_source_is_told_and_trains_nothing_again(base: dict[str, Any], here: Path) -> None:
     runs, store = own_runs(base), Store(here / "study")
-    conduct.train(runs, ALONE, store)
+    conduct.train(runs, Settled(ALONE, None), store)
     assert source_drift(store, runs) == []
     (here / "mine.py").write_text(MODULE + "# another text\n")
     (line,) = source_drift(store, runs)
@@ -126,7 +127,9 @@ def test_a_changed_source_is_told_and_trains_nothing_again(base: dict[str, Any],
 def test_a_wrong_count_is_refused_before_anything_is_trained(base: dict[str, Any], here: Path) -> None:
     seen: list[Any] = []
     with pytest.raises(InputError, match=r"WRONG.count: 1542 cannot be used; the module has 1028 parameters"):
-        conduct.train(own_runs(base, "WRONG"), ALONE, Store(here / "study"), lambda *event: seen.append(event))
+        conduct.train(
+            own_runs(base, "WRONG"), Settled(ALONE, None), Store(here / "study"), lambda *event: seen.append(event)
+        )
     assert seen == [] and not (here / "study").exists()
 
 

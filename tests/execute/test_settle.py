@@ -34,12 +34,16 @@ def planned(base: dict[str, Any]) -> Plan:
 def test_a_small_study_is_timed_at_one_lane_and_that_is_written(base: dict[str, Any], layouts: Layouts) -> None:
     plan, asked = planned(base), []
     (program,) = (cohort.program for cohort in plan.cohorts)
-    settled = settle_group_sizes(settle_layout(layouts), plan, layouts, asked.append)
+    settled = settle_group_sizes(settle_layout(layouts), plan, layouts, lambda program, size: asked.append(program))
     assert asked == [program]
     written = layouts.read()
     assert written is not None and written.group_sizes == {program_name(program): 1}
     assert settled.layout.of(program) == machine_layout().with_group_size(1)
-    assert settle_group_sizes(settled, plan, layouts, asked.append) == settled == settle_layout(layouts)
+    assert (
+        settle_group_sizes(settled, plan, layouts, lambda program, size: asked.append(program))
+        == settled
+        == settle_layout(layouts)
+    )
     assert asked == [program]
     speeds = measured_speeds(plan, settled.layout)
     assert 0 < speeds[program].point_seconds < speeds[program].end_seconds
