@@ -2,7 +2,8 @@
 15 %, at two peak learning rates.
 
 The peer is the same program without sharing: every run from its initial values, as lanes over the same devices, in the
-same process. Both arms are compiled before they are timed, take turns, and measure the same losses.
+same process. Both arms are compiled before they are timed, take turns, and measure the same losses. Beside them, how
+far a run's loss moves when it is trained under another layout, and when it is begun from another seed.
 """
 
 from __future__ import annotations
@@ -99,8 +100,39 @@ def measure(shortest: int, repeats: int) -> tuple[list[Row], list[Row]]:
     ]
 
 
+def spreads(shortest: int, layout: Layout) -> list[Row]:
+    """How far losses move, in nats per token, under other layouts and from another seed."""
+    runs = study(shortest)
+    here = losses(runs, layout)
+    others = {
+        "2 lanes a group": dataclasses.replace(layout, group_size=2),
+        "1 device": dataclasses.replace(layout, lane=1),
+        "micro-batch doubled": dataclasses.replace(layout, micro_batch_tokens=2 * layout.micro_batch_tokens),
+    }
+    there = {name: losses(runs, other) for name, other in others.items()}
+    there["another seed"] = losses([dataclasses.replace(run, init_seed=1) for run in runs], layout)
+    found = []
+    for name, moved in there.items():
+        off = np.abs(np.subtract(here, moved))
+        found.append(
+            {"moved by": name, "n_runs": len(runs), "median": float(np.median(off)), "largest": float(off.max())}
+        )
+    return found
+
+
+def losses(runs: list[Run], layout: Layout) -> list[float]:
+    """The runs' losses, in order."""
+    arm = Arm("spread", make_plan(runs, layout), layout)
+    arm.train()
+    return [arm.losses[run_key(run)] or np.nan for run in runs]
+
+
 def line(row: Row) -> str:
     """A row as text."""
+    if "moved by" in row:
+        return (
+            f"losses under {row['moved by']}: {row['median']:.2g} nats off in the median, {row['largest']:.2g} at most"
+        )
     low, high = row["spread"]
     return (
         f"{row['arm']:>8}: {row['n_runs']} runs of {row['n_params']:,} params, to {row['n_tokens_longest']:,} tokens: "
@@ -114,6 +146,7 @@ def main() -> None:
     options = parser(__doc__, "half the tokens, one turn").parse_args()
     one_device_per_core()
     rows, bars = measure(*((16_384, 1) if options.quick else (32_768, 3)))
+    rows += spreads(16_384, machine_layout())
     show(machine(peer="lbscale without sharing"), rows, bars, line, options.json)
 
 
