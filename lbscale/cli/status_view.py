@@ -29,10 +29,11 @@ class Looks:
 
     def seconds_silent(self, worker: str, n_beats: int) -> float:
         """Seconds for which a worker's count of heartbeats has stood still, as far as it was looked at."""
-        before, since = self.seen.get(worker, (n_beats, self.clock()))
-        since = since if n_beats == before else self.clock()
+        now = self.clock()
+        before, since = self.seen.get(worker, (n_beats, now))
+        since = since if n_beats == before else now
         self.seen[worker] = n_beats, since
-        return self.clock() - since
+        return now - since
 
 
 def status_document(study: Study, store: Store, looks: Looks) -> dict[str, Any]:

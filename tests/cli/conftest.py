@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from lbscale.cli.main import main
+from lbscale.store import Result, Store
+from lbscale.study import load_study
 
 MODULE = '''"""Does a small thing learn?
 
@@ -65,3 +67,26 @@ def lbscale(folder: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., O
         return Outcome(code, *capsys.readouterr())
 
     return run
+
+
+@pytest.fixture
+def recorded(folder: Path) -> Path:
+    """`mine` with one of its four runs recorded."""
+    run = load_study("mine.py").runs[2]
+    result = Result(
+        status="finished",
+        loss=5.0,
+        loss_se=0.1,
+        bits_per_byte=7.2,
+        loss_split="validation",
+        n_tokens=1024,
+        n_tokens_real=1000,
+        epochs=0.1,
+        annealed=False,
+        diverged_tokens=None,
+        seconds=1.0,
+        curve=(),
+        machine={},
+    )
+    Store(folder / "results" / "mine").write(run, result)
+    return folder

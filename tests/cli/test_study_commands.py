@@ -13,33 +13,10 @@ import pytest
 from lbscale import __version__
 from lbscale.plan import run_flops
 from lbscale.spec import run_key
-from lbscale.store import Result, Store
+from lbscale.store import Store
 from lbscale.study import load_study
 
 Command = Callable[..., Any]
-
-
-@pytest.fixture
-def recorded(folder: Path) -> Path:
-    """`mine` with one of its four runs recorded."""
-    run = load_study("mine.py").runs[2]
-    result = Result(
-        status="finished",
-        loss=5.0,
-        loss_se=0.1,
-        bits_per_byte=7.2,
-        loss_split="validation",
-        n_tokens=1024,
-        n_tokens_real=1000,
-        epochs=0.1,
-        annealed=False,
-        diverged_tokens=None,
-        seconds=1.0,
-        curve=(),
-        machine={},
-    )
-    Store(folder / "results" / "mine").write(run, result)
-    return folder
 
 
 def test_version(lbscale: Command) -> None:
