@@ -26,12 +26,12 @@ def begin_save(path: str, lanes: Sequence[LaneState]) -> Callable[[], None]:
     def stacked(*leaves: Any) -> Any:
         return (jnp if isinstance(leaves[0], jax.Array) else np).stack(leaves)
 
-    with checkpoints.Context(
-        # Created in the background, folders may come after the arrays that go into them.
-        async_options=checkpoints.options.AsyncOptions(create_directories_asynchronously=False),
-        # A manifest makes a checkpoint exist; object stores have no rename.
-        atomicity_options=checkpoints.options.AtomicityOptions(mode=checkpoints.options.AtomicityMode.COMMIT_FILE),
-    ):
+    context = checkpoints.Context()
+    # Created in the background, folders may come after the arrays that go into them.
+    context.asynchronous.create_directories_asynchronously = False
+    # A manifest makes a checkpoint exist; object stores have no rename.
+    context.atomicity.mode = checkpoints.options.AtomicityMode.COMMIT_FILE
+    with context:
         return checkpoints.save_async(path, _named(jax.tree.map(stacked, *lanes))).result
 
 
