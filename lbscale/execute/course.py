@@ -15,7 +15,7 @@ from lbscale.execute.slot import Slot
 from lbscale.execute.trees import Trees
 from lbscale.plan import Group, Layout, Plan, Stretch
 from lbscale.spec import Run
-from lbscale.store import Claims, Result, States, Store
+from lbscale.store import Claims, Leftovers, Result, States, Store, Worker
 from lbscale.train import LanePrograms, LaneState
 
 Finished = list[tuple[Run, Result]]
@@ -24,11 +24,13 @@ Finished = list[tuple[Run, Result]]
 @dataclass(frozen=True)
 class Upkeep:
     """How a worker looks after what it trains: how often it saves what is under way, which runs it gives up (none, by
-    default), and who may ask it to stop."""
+    default), who may ask it to stop, and after how many seconds without a heartbeat it takes another worker for dead
+    (the same for all workers of a results folder)."""
 
     save_every_seconds: float = 60.0
     early_stop: EarlyStop | None = None
     interruption: Interruption = field(default_factory=Interruption)
+    expiry_seconds: float = 30.0
 
 
 @dataclass(frozen=True)
@@ -40,13 +42,15 @@ class Course:
     readings: Readings
     trees: Trees
     keeper: Keeper
+    leftovers: Leftovers
     hopeless: Hopeless | None
     interruption: Interruption
 
     @classmethod
-    def of(cls, plan: Plan, layout: Layout, store: Store, claims: Claims, states: States, upkeep: Upkeep) -> Course:
+    def of(cls, plan: Plan, layout: Layout, store: Store, worker: Worker, states: States, upkeep: Upkeep) -> Course:
         """Before anything is trained."""
         branches, readings = Branches(), Readings()
+        claims = Claims(store.files, worker, upkeep.expiry_seconds)
         trees = Trees(plan, layout, store, claims, states)
 
         def opened(stretches: Sequence[Stretch]) -> None:
@@ -55,8 +59,10 @@ class Course:
 
         hopeless = Hopeless(upkeep.early_stop, store, layout) if upkeep.early_stop is not None else None
         agenda = Agenda(plan, layout, trees, opened, branches.drop, hopeless)
-        keeper = Keeper(states, trees, upkeep.save_every_seconds)
-        return cls(agenda, branches, readings, trees, keeper, hopeless, upkeep.interruption)
+        leftovers = Leftovers(store, states, claims, worker.owner)
+        leftovers.sweep()
+        keeper = Keeper(states, trees, worker.owner.id, upkeep.save_every_seconds, leftovers.sweep)
+        return cls(agenda, branches, readings, trees, keeper, leftovers, hopeless, upkeep.interruption)
 
     @property
     def is_asked_to_stop(self) -> bool:
@@ -95,7 +101,8 @@ class Course:
             self.keeper.visit((), lambda g: [], self.branches, self.agenda.unseated, hurry=True)
         self.keeper.finish()
         if self.agenda.is_over:
-            self.keeper.clear()
+            self.leftovers.clear()
+            self.leftovers.sweep()
 
     def leave(self) -> None:
         """Let others have what is not finished."""

@@ -21,12 +21,19 @@ from lbscale.train.checkpoint import begin_save, load_lanes
 
 
 class Keeper:
-    """The checkpoints of one worker."""
+    """The checkpoints of one worker, the `writer`; it may `sweep` the folder after each round."""
 
     def __init__(
-        self, states: States, trees: Trees, every_seconds: float, clock: Callable[[], float] = time.monotonic
+        self,
+        states: States,
+        trees: Trees,
+        writer: str,
+        every_seconds: float,
+        sweep: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._states, self._trees, self._every_seconds, self._clock = states, trees, every_seconds, clock
+        self._states, self._trees, self._writer, self._clock = states, trees, writer, clock
+        self._every_seconds, self._sweep = every_seconds, sweep
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="checkpoints")
         self._writing: list[Future[None]] = []
         self._last = clock()
@@ -82,11 +89,6 @@ class Keeper:
         """Wait for the file that is being written, and write no other."""
         self._pool.shutdown(cancel_futures=True)
 
-    def clear(self) -> None:
-        """Remove the checkpoints of finished trees."""
-        for name in self._trees.obsolete({at.checkpoint for at in self._states.kept()}):
-            self._states.remove(name)
-
     def _n_lanes(self, kept: KeptState) -> int:
         return sum(at.checkpoint == kept.checkpoint for at in self._states.kept())
 
@@ -111,17 +113,19 @@ class Keeper:
             if not any(future.exception() for future in written):
                 for name in self._trees.obsolete(before - needed):
                     self._states.remove(name)
+            self._sweep()
 
         self._writing.append(self._pool.submit(remove))
 
     def _save(self, standings: Sequence[Standing]) -> str:
-        name = self._states.new_name()
+        name = self._states.new_name(self._writer)
         self._of_round.add(name)
+        named = [self._named(standing) for standing in standings]
         wait = begin_save(self._states.arrays(name), [standing.state for standing in standings])
 
         def seal() -> None:
             wait()
-            self._states.seal(name, [_named(standing) for standing in standings])
+            self._states.seal(name, named)
 
         self._writing.append(self._pool.submit(seal))
         return name
@@ -131,7 +135,7 @@ class Keeper:
             self._writing.remove(future)
             future.result()
 
-
-def _named(standing: Standing) -> StateName:
-    stretch = standing.stretch
-    return StateName(stretch.tree, prefix_key(stretch.lead, standing.n_tokens), standing.n_tokens, standing.history)
+    def _named(self, standing: Standing) -> StateName:
+        tree, tokens = standing.stretch.tree, standing.n_tokens
+        key = prefix_key(standing.stretch.lead, tokens)
+        return StateName(tree, key, tokens, standing.history, self._trees.waiting(tree))

@@ -16,6 +16,7 @@ class Trees:
         self._plan, self._layout, self._store, self._claims, self._states = plan, layout, store, claims, states
         self._kept: dict[str, KeptState] = {}
         self._open: set[str] = set()
+        self._waiting: dict[str, tuple[str, ...]] = {}
         self._recorded: set[str] = set()
 
     def open(self, tree: str) -> tuple[Stretch, ...] | None:
@@ -24,7 +25,8 @@ class Trees:
             return None
         self._open.add(tree)
         runs = self._plan.trees[tree]
-        done = [key for key in map(run_key, runs) if self._store.is_whole(key)]
+        done = {key for key in map(run_key, runs) if self._store.is_whole(key)}
+        self._waiting[tree] = tuple(key for key in map(run_key, runs) if key not in done)
         while True:
             kept = {(at.state.n_tokens, at.state.prefix_key): at for at in self._states.kept([tree])}
             read = {name: frozenset(at.state.history.read_tokens) for name, at in kept.items()}
@@ -41,6 +43,10 @@ class Trees:
         """The state on disk from which a stretch begins."""
         assert stretch.begins_from is not None
         return self._kept[stretch.begins_from]
+
+    def waiting(self, tree: str) -> tuple[str, ...]:
+        """Keys of the tree's runs that were not recorded when it was opened."""
+        return self._waiting[tree]
 
     def holds(self, tree: str) -> bool:
         """Whether the tree is still this worker's."""

@@ -13,9 +13,10 @@ from lbscale.execute.course import Course, Upkeep
 from lbscale.execute.loop import Progress, train
 from lbscale.parallel import make_mesh
 from lbscale.plan import Kept, Layout, Plan
-from lbscale.store import Claims, States, Store, Worker
+from lbscale.store import States, Store, Worker, has_leftovers
 from lbscale.train import lane_programs
 
+_BEATS_BEFORE_EXPIRY = 15
 _SECONDS_BETWEEN_LOOKS = 1.0  # while other workers train all that is left
 
 
@@ -25,12 +26,12 @@ def execute(plan: Plan, layout: Layout, store: Store, upkeep: Upkeep | None = No
 
     Raises Interrupted, all that was under way saved, where the upkeep's interruption asks for it.
     """
-    if not plan.stretches:
+    if not (plan.stretches or has_leftovers(store)):
         return
     mesh, upkeep = make_mesh(layout), upkeep or Upkeep()
-    with Worker(store.files) as worker:
+    with Worker(store.files, upkeep.expiry_seconds / _BEATS_BEFORE_EXPIRY) as worker:
         states = States(store.files, layout_name(layout))
-        course = Course.of(plan, layout, store, Claims(store.files, worker), states, upkeep)
+        course = Course.of(plan, layout, store, worker, states, upkeep)
         try:
             while not (course.agenda.is_over or course.is_asked_to_stop):
                 program = course.agenda.next_program()

@@ -7,6 +7,7 @@ from lbscale.store.directory import Store
 from lbscale.store.drift import SOURCE_DIGEST, source_drift
 from lbscale.store.files import Files
 from lbscale.store.layouts import Layouts, WrittenLayout, agreed
+from lbscale.store.leftovers import Leftovers, has_leftovers
 from lbscale.store.result import CurvePoint, Result
 from lbscale.store.states import History, KeptState, StateName, States, listed_states
 from lbscale.store.table import HEADLINE_COLUMNS, curves_table, results_table
@@ -24,6 +25,7 @@ __all__ = [
     "History",
     "KeptState",
     "Layouts",
+    "Leftovers",
     "Result",
     "StateName",
     "States",
@@ -34,6 +36,7 @@ __all__ = [
     "agreed",
     "curves_table",
     "differing_fields",
+    "has_leftovers",
     "is_gone",
     "listed_claims",
     "listed_states",

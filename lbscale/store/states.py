@@ -1,6 +1,6 @@
 """States kept on the way of training, so that it can go on from them.
 
-<root>/states/<name>/lanes.json     whose states they are, and what was read on their way
+<root>/states/<name>/lanes.json     whose states they are, what was read on their way, and which runs wait for them
 <root>/states/<name>/arrays/        the states themselves, as the trainer wrote them
 <root>/states/<name>/manifest.json  written last: from then on they exist
 """
@@ -32,12 +32,14 @@ class History:
 
 @dataclass(frozen=True)
 class StateName:
-    """Which state a lane is in: its tree, the key of its prefix (`clock.prefix_key`), its tokens, and its history."""
+    """Which state a lane is in: its tree, the key of its prefix (`clock.prefix_key`), its tokens, and its history.
+    `runs` are the keys of those for which it is kept: once they are recorded, nobody needs it."""
 
     tree: str
     prefix_key: str
     n_tokens: int
     history: History
+    runs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -55,9 +57,10 @@ class States:
     def __init__(self, files: Files, layout: str) -> None:
         self.files, self.layout = files, layout
 
-    def new_name(self) -> str:
-        """A name that no checkpoint has: one that was cut short is never written over."""
-        return secrets.token_hex(8)
+    def new_name(self, writer: str) -> str:
+        """A name that no checkpoint has: one that was cut short is never written over. It tells who writes it, so that
+        others know whether it may still be finished."""
+        return f"{writer}-{secrets.token_hex(8)}"
 
     def arrays(self, name: str) -> str:
         """Where the arrays of a checkpoint lie: a full path or URL."""
@@ -74,10 +77,15 @@ class States:
         """The states that can be begun from, of the given trees or of all; their arrays are not checked here."""
         return [
             KeptState(state, name, lane)
-            for name in self.files.names(_FOLDER)
-            for lane, state in enumerate(self._lanes(name))
+            for name, states in self.by_checkpoint().items()
+            for lane, state in enumerate(states)
             if trees is None or state.tree in trees
         ]
+
+    def by_checkpoint(self) -> dict[str, list[StateName]]:
+        """What each checkpoint holds, lane by lane."""
+        found = {name: self._lanes(name) for name in self.files.names(_FOLDER)}
+        return {name: states for name, states in found.items() if states}
 
     def is_whole(self, name: str) -> bool:
         """Whether every byte of a checkpoint is as it was written."""
@@ -105,7 +113,18 @@ def listed_states(files: Files) -> list[str]:
     return [name for name in files.names(_FOLDER) if files.exists(f"{_FOLDER}/{name}/{MANIFEST}")]
 
 
+def unfinished_states(files: Files) -> list[str]:
+    """Names of checkpoints that are being written or removed, or were when their worker ended."""
+    return [name for name in files.names(_FOLDER) if not files.exists(f"{_FOLDER}/{name}/{MANIFEST}")]
+
+
+def writer_of(name: str) -> str:
+    """The worker that `States.new_name` made the name for."""
+    return name.partition("-")[0]
+
+
 def _state(fields: dict) -> StateName:
-    history = fields.pop("history")
+    history, runs = fields.pop("history"), tuple(fields.pop("runs"))
     points = tuple(CurvePoint(**point) for point in history["points"])
-    return StateName(**fields, history=History(tuple(history["read_tokens"]), points, history["seconds"]))
+    read = History(tuple(history["read_tokens"]), points, history["seconds"])
+    return StateName(**fields, history=read, runs=runs)

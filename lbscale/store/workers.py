@@ -165,6 +165,11 @@ def listed_workers(files: Files) -> list[Heartbeat]:
     return heartbeats
 
 
+def remove_heartbeat(files: Files, owner: Owner) -> None:
+    """Remove a dead worker's heartbeat."""
+    files.remove(_heartbeat_file(owner))
+
+
 def _heartbeat_file(owner: Owner) -> str:
     return f"workers/{owner.id}.json"
 
