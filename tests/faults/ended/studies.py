@@ -40,7 +40,7 @@ _TRUNK = """
 RUNS = sweep.chain(
     sweep.product(BASE, n_tokens=[40_960, 61_440, 81_920, 122_880, 163_840]),
     sweep.product(BASE, n_tokens=[81_920, 122_880], decay_shape=["sqrt"]),
-    sweep.product(BASE, n_tokens=[122_880], batch=[RampedBatch((128, 96), (81_920,))]),
+    sweep.product(BASE, n_tokens=[122_880], batch=[RampedBatch((128, 160), (81_920,))]),
     sweep.product(BASE, schedule=[Constant(warmup_tokens=5_120)], n_tokens=[143_360, 163_840]),
 )
 """
