@@ -13,7 +13,7 @@ from ended.studies import STUDIES
 from lbscale.store import Store
 from lbscale.study import load_study
 
-SAVE_EVERY = ("--save-every", "0.3")
+SAVE_EVERY = ("--save-every", "0.1")
 _COLD_SHARE = 0.1  # of processes that find no compiled program
 
 
