@@ -102,6 +102,7 @@ def work(
         upkeep = Upkeep(save_every_seconds, early_stop, asked)
         train(study.runs, settled, store, watch, upkeep)
         if study.follow_up is not None:
+            asked.check()
             train(_follow_up(study, store, results), settled, store, watch, upkeep)
 
 
@@ -170,7 +171,9 @@ def train(
 ) -> None:
     """Train those of the runs that the store does not hold; `watch` sees the plan, then every step of progress."""
     plan = checked_plan(runs, settled.layout, store)
-    layout = settle_group_sizes(settled, plan, Layouts(store.files)).layout
+    upkeep = upkeep or Upkeep()
+    stop_if_asked = lambda program, group_size: upkeep.interruption.check()  # before each measurement
+    layout = settle_group_sizes(settled, plan, Layouts(store.files), stop_if_asked).layout
     if watch is not None:
         watch(plan, None)
     for progress in execute(plan, layout, store, upkeep):

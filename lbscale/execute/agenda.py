@@ -88,10 +88,14 @@ class Agenda:
         self._drop_ready({entry.stretch.index for entry in seated})
         return Group(tuple(entry.stretch for entry in seated))
 
+    def has(self, stretch: Stretch) -> bool:
+        """Whether the stretch is of an open tree and has not ended."""
+        return stretch.index in self._left.get(stretch.tree, ())
+
     def end(self, group: Group) -> None:
         """Make ready what waited for the group's stretches; close the trees of which nothing is left."""
         for stretch in group.lanes:
-            if stretch.index in self._left.get(stretch.tree, ()):
+            if self.has(stretch):
                 self._ready += self._children.pop(stretch.index, [])
                 self._end(stretch.tree, {stretch.index})
 

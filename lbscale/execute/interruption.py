@@ -11,6 +11,8 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
+from lbscale.errors import Interrupted
+
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -30,6 +32,11 @@ class Interruption:
         """Ask the worker to save and stop."""
         self._by = by
         self._asked.set()
+
+    def check(self) -> None:
+        """Raise Interrupted where it was asked for, and nothing is under way that is to be saved."""
+        if self._by is not None:
+            raise Interrupted(self._by)
 
     def wait(self, seconds: float) -> None:
         """Wait, but not once it was asked for."""

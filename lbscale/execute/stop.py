@@ -80,8 +80,8 @@ def _end(
 
 
 def _keep(g: int, slot: Slot, states: LaneState, lanes: LanePrograms, course: Course) -> None:
-    """Keep the states from which others grow."""
-    wanted = [course.branches.wants(stretch) for stretch in slot.group.lanes]
+    """Keep the states from which others grow, but for trees that another worker took over."""
+    wanted = [course.agenda.has(stretch) and course.branches.wants(stretch) for stretch in slot.group.lanes]
     if any(wanted):
         for end, is_wanted in zip(slot.standings(lanes.take(states, g)), wanted, strict=True):
             if is_wanted:

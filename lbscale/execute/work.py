@@ -8,7 +8,6 @@ from collections.abc import Iterator
 
 import jax
 
-from lbscale.errors import Interrupted
 from lbscale.execute.course import Course, Upkeep
 from lbscale.execute.loop import Progress, train
 from lbscale.parallel import make_mesh
@@ -43,8 +42,8 @@ def execute(plan: Plan, layout: Layout, store: Store, upkeep: Upkeep | None = No
             course.settle()
         finally:
             course.leave()
-    if upkeep.interruption.by is not None and not course.agenda.is_over:
-        raise Interrupted(upkeep.interruption.by)
+    if not course.agenda.is_over:
+        upkeep.interruption.check()
 
 
 def layout_name(layout: Layout) -> str:

@@ -12,13 +12,20 @@ TRACED = Path(__file__).with_name("traced.py")
 
 
 def start(
-    module: Path, results: Path, log: Path, cache: Path, *options: str, said: Path | None = None, devices: int = 2
+    module: Path,
+    results: Path,
+    log: Path,
+    cache: Path,
+    *options: str,
+    said: Path | None = None,
+    devices: int = 2,
+    program: Path = TRACED,
 ) -> subprocess.Popen[bytes]:
-    """Start to train; `log` gets what is trained, `said` what goes to standard error."""
+    """Start to train; `log` gets what is trained, `said` what goes to standard error. `program` writes the log."""
     path = os.pathsep.join(str(Path(entry).resolve()) for entry in sys.path if entry)
     flags = f"--xla_force_host_platform_device_count={devices}"
     environment = {**os.environ, "PYTHONPATH": path, "XDG_CACHE_HOME": str(cache), "XLA_FLAGS": flags}
-    words = [sys.executable, str(TRACED), str(log), "run", str(module), "--results", str(results), *options]
+    words = [sys.executable, str(program), str(log), "run", str(module), "--results", str(results), *options]
     with open(said or os.devnull, "ab") as errors:
         return subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL, stderr=errors)
 
