@@ -11,11 +11,12 @@ from typing import NoReturn
 
 from lbscale import __version__
 from lbscale.cli import law_commands, store_commands, study_commands
-from lbscale.errors import InputError, Interrupted, check_choice
+from lbscale.errors import InputError, Interrupted, check_choice, one_line
 
 EXIT_MACHINE = 1
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
+_LONGEST_COMPLAINT = 1000
 _KEPT = "finished runs are kept, and the same command goes on from them"
 # Errors of the path that was given; all others, such as a full disk, are conditions of the machine.
 _BAD_PATH = {
@@ -28,7 +29,7 @@ class _Parser(argparse.ArgumentParser):
     """An argument parser whose complaints are one line, without the usage that argparse puts before them."""
 
     def error(self, message: str) -> NoReturn:
-        print(f"{self.prog}: {message} (see {self.prog} --help)", file=sys.stderr)
+        print(f"{self.prog}: {one_line(message, _LONGEST_COMPLAINT)} (see {self.prog} --help)", file=sys.stderr)
         raise SystemExit(EXIT_BAD_INPUT)
 
 

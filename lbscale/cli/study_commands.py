@@ -12,7 +12,7 @@ from typing import Any
 
 from lbscale.cli.arguments import as_mapping, not_negative, positive, print_json, whole_pair
 from lbscale.cli.store_commands import warn_of_broken
-from lbscale.errors import check
+from lbscale.errors import check, one_line
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -82,8 +82,11 @@ def _list(options: argparse.Namespace) -> None:
 
 def _headline(path: Path) -> str:
     """The first line of a module's docstring, read without running the module."""
-    docstring = ast.get_docstring(ast.parse(path.read_text())) or "(no docstring)"
-    return docstring.splitlines()[0]
+    try:
+        docstring = ast.get_docstring(ast.parse(path.read_bytes()))
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        return f"(no module that runs: {one_line(error)})"
+    return one_line(docstring.splitlines()[0]) if docstring else "(no docstring)"
 
 
 def _open(options: argparse.Namespace) -> tuple[Any, Any]:

@@ -8,7 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from lbscale.clock.timetable import Timetable
+from lbscale.errors import check
 from lbscale.spec import Batch, Run
+
+# Of all of them arrays are made on the host, for every run that is trained at once.
+MOST_UPDATES = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,9 @@ def _equal_updates(batch: Batch, n_tokens: int) -> tuple[EqualUpdates, ...]:
 
 @functools.lru_cache(maxsize=32)
 def update_edges(batch: Batch, n_tokens: int) -> np.ndarray:
-    """Token counts before the first update and after each one, int64 of shape (n_updates + 1,), read-only."""
+    """Token counts before the first update and after each one, int64 of shape (n_updates + 1,), read-only; raises
+    InputError for a budget of more than `MOST_UPDATES`."""
+    _check_count(n_tokens, sum(at.count for at in equal_updates(batch, n_tokens)))
     each = [at.first + at.size * np.arange(1, at.count + 1) for at in equal_updates(batch, n_tokens)]
     edges = np.concatenate([np.zeros(1, np.int64), *each])
     edges.setflags(write=False)
@@ -59,7 +65,9 @@ def update_edges(batch: Batch, n_tokens: int) -> np.ndarray:
 
 
 def edges_between(batch: Batch, n_tokens: int, first: int, last: int) -> np.ndarray:
-    """`update_edges(batch, n_tokens)[first : last + 1]` without the rest; `last` is at most the number of updates."""
+    """`update_edges(batch, n_tokens)[first : last + 1]` without the rest; `last` is at most the number of updates.
+    Raises InputError for more than `MOST_UPDATES` at once."""
+    _check_count(n_tokens, last - first)
     index = np.arange(first, last + 1)
     edges = np.zeros(len(index), np.int64)
     begins = 0
@@ -67,6 +75,10 @@ def edges_between(batch: Batch, n_tokens: int, first: int, last: int) -> np.ndar
         edges += at.size * np.minimum(np.maximum(index - begins, 0), at.count)
         begins += at.count
     return edges
+
+
+def _check_count(n_tokens: int, count: int) -> None:
+    check(count <= MOST_UPDATES, "n_tokens", n_tokens, f"at most {MOST_UPDATES:,} updates are needed, not {count:,}")
 
 
 def n_updates(run: Run | Timetable) -> int:

@@ -41,6 +41,17 @@ class FlaxModel:
         as_int(self, "vocab_size", lowest=2)
         as_float(self, "z_loss")
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, FlaxModel) and self._told_apart() == other._told_apart()
+
+    def __hash__(self) -> int:
+        return hash(self._told_apart())
+
+    def _told_apart(self) -> tuple[Any, ...]:
+        """What is equal where the model's canonical JSON is: Python's own True equals 1."""
+        types = tuple(type(value) for _, value in self.arguments)
+        return self.path, self.version, self.vocab_size, self.arguments, types, self.z_loss
+
     @property
     def keywords(self) -> dict[str, Scalar]:
         """The arguments as `build` and `count` take them."""

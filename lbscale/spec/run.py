@@ -158,9 +158,7 @@ def canonical_json(run: Run) -> str:
     """The run's one spelling: sorted fields, no spaces, shortest round-trip floats."""
     texts = {"schema": _spelled_once(SCHEMA), "kind": _spelled_once(run.kind)}
     for name in written_fields(run):
-        value = getattr(run, name)
-        # Arguments of a Flax model are as they were given, and True equals 1 there.
-        texts[name] = _spelled(value) if isinstance(value, FlaxModel) else _spelled_once(value)
+        texts[name] = _spelled_once(getattr(run, name))
     return "{" + ",".join(f'"{name}":{texts[name]}' for name in sorted(texts)) + "}"
 
 

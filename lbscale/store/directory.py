@@ -142,16 +142,26 @@ def read_run(files: Files, key: str) -> tuple[Run, Result]:
     if contents is None:
         problems = record_problems(files, folder) or [f"{files.path(folder)}/{MANIFEST} names other files than a run's"]
         raise InputError("run", key, f"{'; '.join(problems)}; `lbscale run` trains it again")
-    fields = json.loads(contents["result.json"])
-    run = from_json(json.loads(contents["run.json"]))
+    fields, document = (_object(files.path(f"{folder}/{name}"), key, contents[name]) for name in reversed(_RUN_FILES))
+    run = from_json(document)
     found = run_key(run)
     check(found == key, "run", key, f"the run in {files.path(folder)} has the key {found}")
     try:
         curve = tuple(CurvePoint(**point) for point in fields.pop("curve"))
         return run, Result(**fields, curve=curve)
-    except TypeError as error:
+    except (TypeError, KeyError) as error:
         path = files.path(f"{folder}/result.json")
         raise InputError("result", path, f"fields that this lbscale knows are needed: {error}") from None
+
+
+def _object(path: str, key: str, content: bytes) -> dict[str, Any]:
+    """What a file holds that is as it was written; raises InputError where whoever wrote it wrote no JSON object."""
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError):
+        document = None
+    check(isinstance(document, dict), "run", key, f"{path} holds no JSON object; `lbscale verify` says how to mend it")
+    return document
 
 
 def _folder(key: str) -> str:
