@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import pandas as pd
 
 from lbscale import laws
 from lbscale.count import ProgramMemory, count_params, program_memory
-from lbscale.data import check_vocabulary, load
+from lbscale.data import check_vocabulary, n_train_rows
 from lbscale.errors import InputError, check
 from lbscale.execute import (
     EarlyStop,
@@ -35,7 +35,7 @@ from lbscale.model import check_model
 from lbscale.parallel import one_device_per_core
 from lbscale.plan import Layout, Plan, Program, make_plan, run_flops
 from lbscale.spec import Decoder, Run, from_json, run_key, to_json
-from lbscale.store import Layouts, States, Store, curves_table, listed_states, results_table
+from lbscale.store import Layouts, States, Store, below, curves_table, listed_states, results_table
 from lbscale.study import Study, load_study
 
 REGISTRATION_SCHEMA = 1
@@ -67,6 +67,7 @@ def run(
     early_stop: EarlyStop | None = None,
 ) -> Conducted:
     """Carry out a study, by value, name or path, into `<results>/<study>`; what is there is not trained again.
+    `results` is a folder or a URL that fsspec knows.
 
     `mesh` spreads runs over devices: sizes of the axes data, fsdp and tensor; lanes take the rest. `remat` (none, dots
     or full) says what a layer computes again in its backward pass. Neither changes a run's key. The layout that a study
@@ -96,7 +97,7 @@ def work(
     """Train a study and its follow-up beside any other workers, as `run` does, without fitting what is not needed for
     that."""
     one_device_per_core()
-    store = Store(Path(results) / study.name)
+    store = Store(below(results, study.name))
     settled = _settled(store, mesh, remat, new_layout)
     with interruption() as asked:
         upkeep = Upkeep(save_every_seconds, early_stop, asked)
@@ -126,7 +127,7 @@ def _follow_up(study: Study, store: Store, results: str | Path) -> list[Run]:
 
 def recall(study: Study, results: str | Path = "results") -> Conducted:
     """What is recorded of a study, fitted, without training anything; raises InputError when no run is recorded."""
-    store = Store(Path(results) / study.name)
+    store = Store(below(results, study.name))
     keys, followed = recorded_keys(study, store)
     table = results_table(store, keys)
     fits = {name: laws.fit(table, law) for name, law in study.laws.items()}
@@ -145,9 +146,10 @@ def recorded_keys(study: Study, store: Store) -> tuple[list[str], list[str]]:
     return keys, [key for key in decided if key in recorded]
 
 
-def checked_plan(runs: Sequence[Run], layout: Layout, store: Store) -> Plan:
-    """What is still to train; raises InputError for a model that could not be, before the first is."""
-    plan = make_plan(runs, layout, store.whole_keys(), kept_states(store, layout))
+def checked_plan(runs: Sequence[Run], layout: Layout, store: Store, whole: Collection[str] | None = None) -> Plan:
+    """What is still to train; raises InputError for a model that could not be, before the first is. `whole` are the
+    keys of the whole runs, where they are known already."""
+    plan = make_plan(runs, layout, store.whole_keys() if whole is None else whole, kept_states(store, layout))
     for model, data in {(cohort.program.model, cohort.program.data): None for cohort in plan.cohorts}:
         check_model(model, data.seq_len, layout.remat)
         check_vocabulary(data, model.vocab_size)
@@ -160,7 +162,7 @@ def expected_memory(program: Program, layout: Layout) -> ProgramMemory | None:
     if not isinstance(program.model, Decoder) or layout.shards_runs:
         return None
     try:
-        n_rows = len(load(program.data).train)
+        n_rows = n_train_rows(program.data)
     except InputError:
         return None
     return program_memory(program, layout, n_rows)

@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lbscale.errors import InputError, check, check_choice, one_line
-from lbscale.laws import Law
-from lbscale.laws import get as get_law
 from lbscale.spec import Run
+
+if TYPE_CHECKING:
+    from lbscale.laws import Law
 
 
 @dataclass(frozen=True)
@@ -122,13 +123,17 @@ def _runs(module: ModuleType, path: Path) -> tuple[Run, ...]:
 def _laws(field: str, laws: Any) -> Mapping[str, Law]:
     """The module's laws by its own names, each given as a law or as the name of one."""
     check(isinstance(laws, Mapping), field, laws, "a mapping of names to laws is needed")
+    if not laws:
+        return {}
+    from lbscale.laws import Law, get  # here, since a study without laws needs none of their libraries
+
     found = {}
     for name, law in laws.items():
         is_name = (
             isinstance(name, str) and name.isprintable() and name.strip(". ") != "" and not {"/", "\\"} & set(name)
         )
         check(is_name, field, name, "names that can be those of files are needed")
-        found[name] = get_law(law) if isinstance(law, str) else law
+        found[name] = get(law) if isinstance(law, str) else law
         check(isinstance(found[name], Law), field, law, "laws, or names of laws, are needed")
     return found
 

@@ -16,18 +16,19 @@ ROOT = Path(__file__).parent.parent
 # What each room may import, whether or not it does today; a room may always import itself.
 ROOMS = {
     "errors": "",
+    "cache": "",
     "spec": "errors",
     "count": "errors spec",
     "clock": "errors spec count",
     "sweep": "errors spec count clock",
     "plan": "errors spec count clock sweep",
-    "data": "errors spec clock",
+    "data": "errors cache spec clock",
     "model": "errors spec count clock kernels",
     "optim": "errors spec clock model",
     "train": "errors spec clock plan data model optim parallel kernels",
     "store": "errors spec count clock",
     "laws": "errors store",
-    "parallel": "errors spec plan model",
+    "parallel": "errors cache spec plan model",
     "study": "errors spec laws",
     "execute": "errors spec count clock plan data model train store parallel",
     "conduct": "errors data spec count clock plan model store laws parallel study execute",
@@ -39,6 +40,7 @@ ROOMS = {
 # What the rooms that run on the host alone import from outside.
 HOST_ROOMS = {
     "errors": set(),
+    "cache": set(),
     "spec": set(),
     "count": set(),
     "clock": {"numpy"},

@@ -9,7 +9,6 @@ from types import MappingProxyType
 from typing import Any
 
 from lbscale.cli.forest_view import forest_lines
-from lbscale.conduct import expected_memory
 from lbscale.count import ProgramMemory, count_params
 from lbscale.plan import Cohort, Layout, Plan, Program, Speed, expected_seconds, kept_apart, tokens_per_second
 from lbscale.spec import run_key
@@ -58,6 +57,8 @@ def plan_document(name: str, plan: Plan, layout: Layout, speeds: Mapping[Program
 
 
 def _cohort(cohort: Cohort, plan: Plan, layout: Layout, speeds: Mapping[Program, Speed]) -> dict[str, Any]:
+    from lbscale.conduct import expected_memory  # here, since a plan of nothing needs no device
+
     program = cohort.program
     speed = speeds.get(program)
     return {

@@ -5,16 +5,16 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
-
-from rich.console import Console
-from rich.live import Live
+from typing import TYPE_CHECKING, Any
 
 from lbscale.spec import run_key
 from lbscale.store import Store, listed_claims, listed_states, listed_workers
 from lbscale.study import Study
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _SECONDS_BETWEEN_LOOKS = 2.0
 _SILENT_SECONDS = 10.0  # from here on a reader should know of it; heartbeats come every two seconds
@@ -36,9 +36,10 @@ class Looks:
         return now - since
 
 
-def status_document(study: Study, store: Store, looks: Looks) -> dict[str, Any]:
-    """Counts of runs, the states kept on the way, and the workers with how many trees they hold."""
-    recorded = set(store.whole_keys())
+def status_document(study: Study, store: Store, looks: Looks, whole: Iterable[str] | None = None) -> dict[str, Any]:
+    """Counts of runs, the states kept on the way, and the workers with how many trees they hold; `whole` are the keys
+    of the whole runs, where they are known already."""
+    recorded = set(store.whole_keys() if whole is None else whole)
     n_trees = Counter(claim.owner.id for claim in listed_claims(store.files) if claim.owner is not None)
     return {
         "study": study.name,
@@ -77,6 +78,9 @@ def status_text(document: dict[str, Any]) -> str:
 def watch(look: Callable[[], dict[str, Any]]) -> None:
     """Show a study's status until all of its runs are recorded: in place on a terminal, and elsewhere line by line as
     it changes."""
+    from rich.console import Console
+    from rich.live import Live
+
     console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
     document, shown = look(), ""
     with Live(console=console, auto_refresh=False) if console.is_terminal else _Lines(console) as live:

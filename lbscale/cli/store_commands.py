@@ -39,13 +39,15 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON document")
 
 
-def warn_of_broken(store: Store) -> None:
-    """One line on stderr where the store holds broken runs: they are left out of all that reads it."""
-    _, broken = store.checked_keys()
+def warn_of_broken(store: Store) -> list[str]:
+    """Keys of the whole runs; one line on stderr where the store holds broken ones, which all that reads it leaves
+    out."""
+    whole, broken = store.checked_keys()
     if broken:
         runs = "1 recorded run is" if len(broken) == 1 else f"{len(broken)} recorded runs are"
         means = f"broken and left out: `lbscale verify {store.root}` says why, `lbscale run` trains again"
         print(f"lbscale: warning: {runs} {means}: {_named(broken)}", file=sys.stderr)
+    return whole
 
 
 def _named(keys: list[str]) -> str:

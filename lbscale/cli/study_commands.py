@@ -17,13 +17,14 @@ from lbscale.errors import check, one_line
 
 def add(commands: argparse._SubParsersAction) -> None:
     """Register the commands."""
+    where = "a folder or a URL, such as s3://bucket/results (default: ./results)"
 
     def command(name: str, handle: Any, text: str, study: bool = True) -> argparse.ArgumentParser:
         parser = commands.add_parser(name, help=text, description=text)
         parser.set_defaults(handle=handle)
         if study:
             parser.add_argument("study", help="an experiment's name, or the path of a module")
-            parser.add_argument("--results", default="results", type=Path, metavar="DIR", help="default: ./results")
+            parser.add_argument("--results", default="results", metavar="DIR", help=where)
         parser.add_argument("--json", action="store_true", help="print one JSON document")
         return parser
 
@@ -31,7 +32,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         "tour", _run, "train the tour study, fit its laws, and check a prediction (five minutes)", study=False
     )
     tour.set_defaults(study="tour")
-    tour.add_argument("--results", default="results", type=Path, metavar="DIR", help="default: ./results")
+    tour.add_argument("--results", default="results", metavar="DIR", help=where)
     tour.set_defaults(worker=False)
     _add_layout(tour)
     _add_upkeep(tour)
@@ -90,11 +91,11 @@ def _headline(path: Path) -> str:
 
 
 def _open(options: argparse.Namespace) -> tuple[Any, Any]:
-    from lbscale.store import Store
+    from lbscale.store import Store, below
     from lbscale.study import load_study
 
     study = load_study(options.study)
-    return study, Store(options.results / study.name)
+    return study, Store(below(options.results, study.name))
 
 
 def _warn_of_drift(study: Any, store: Any) -> None:
@@ -106,27 +107,50 @@ def _warn_of_drift(study: Any, store: Any) -> None:
 
 def _plan(options: argparse.Namespace) -> None:
     from lbscale.cli.plan_view import plan_document, plan_text
+
+    study, store = _open(options)
+    whole = store.whole_keys()
+    is_default = options.layout == "recorded" and not options.mesh and options.remat is None
+    plan, layout, speeds = (_nothing_left(study, store, whole) if is_default else None) or _left(
+        study, store, whole, options
+    )
+    if options.json:
+        print_json(plan_document(study.name, plan, layout, speeds=speeds))
+    else:
+        print(plan_text(study.name, plan, layout, has_follow_up=study.follow_up is not None, speeds=speeds))
+
+
+def _nothing_left(study: Any, store: Any, whole: list[str]) -> tuple[Any, Any, dict[Any, Any]] | None:
+    """The plan of a study whose runs are all recorded, and the layout that is written beside them: no device is
+    started, as one that has to be for any other plan (None) takes seconds."""
+    from lbscale.plan import layout_from_document, make_plan
+    from lbscale.spec import run_key
+    from lbscale.store import Layouts
+
+    written = Layouts(store.files).read()
+    if written is None or not set(whole).issuperset(map(run_key, study.runs)):
+        return None
+    layout = layout_from_document(written.layout, written.group_sizes)
+    return make_plan(study.runs, layout, whole), layout, {}
+
+
+def _left(study: Any, store: Any, whole: list[str], options: argparse.Namespace) -> tuple[Any, Any, dict[Any, Any]]:
+    """What is still to train, the layout that it is or would be trained under, and how fast this machine is at it."""
     from lbscale.conduct import checked_plan
     from lbscale.execute import measured_speeds, settle_group_sizes, settle_layout
     from lbscale.parallel import keep_compilations, one_device_per_core
     from lbscale.store import Layouts, listed_states
 
-    study, store = _open(options)
     one_device_per_core()
     keep_compilations()
     layouts, is_new = Layouts(store.files), options.layout == "new"
     mesh, unfinished = as_mapping("mesh", options.mesh), bool(listed_states(store.files))
     settled = settle_layout(layouts, mesh, options.remat, has_unfinished=unfinished, anew=is_new, write=False)
-    plan = checked_plan(study.runs, settled.layout, store)
-    speeds = {}
-    if not options.no_timing:
-        settled = settle_group_sizes(settled, plan, layouts, _say_measuring)
-        speeds = measured_speeds(plan, settled.layout, _say_measuring)
-    if options.json:
-        print_json(plan_document(study.name, plan, settled.layout, speeds=speeds))
-    else:
-        has_follow_up = study.follow_up is not None
-        print(plan_text(study.name, plan, settled.layout, has_follow_up=has_follow_up, speeds=speeds))
+    plan = checked_plan(study.runs, settled.layout, store, whole)
+    if options.no_timing:
+        return plan, settled.layout, {}
+    settled = settle_group_sizes(settled, plan, layouts, _say_measuring)
+    return plan, settled.layout, measured_speeds(plan, settled.layout, _say_measuring)
 
 
 def _say_measuring(program: Any, group_size: int) -> None:
@@ -142,13 +166,16 @@ def _run(options: argparse.Namespace) -> None:
     from lbscale.conduct import recall, work
     from lbscale.parallel import counted_compilations, keep_compilations
     from lbscale.report import verdict_text, write_report
-    from lbscale.store import Store
+    from lbscale.store import Store, below
     from lbscale.study import load_study
 
     study = load_study(options.study)
     keep_compilations()
-    _check_writable(options.results)
-    _warn_of_drift(study, Store(options.results / study.name))
+    store = Store(below(options.results, study.name))
+    if not options.worker:
+        folder = _page_folder(store)
+    _check_writable(store, options.results)
+    _warn_of_drift(study, store)
     with ProgressDisplay() as display, counted_compilations() as compilations:
         mesh = as_mapping("mesh", options.mesh)
         is_new, early_stop = options.layout == "new", _early_stop(options)
@@ -159,7 +186,6 @@ def _run(options: argparse.Namespace) -> None:
             print_json({"study": study.name, "compilations": asdict(compilations)})
         return
     conducted = recall(study, options.results)
-    folder = options.results / study.name
     verdict = write_report(conducted, folder)
     if options.json:
         print_json({**verdict, "compilations": asdict(compilations)})
@@ -174,14 +200,24 @@ def _early_stop(options: argparse.Namespace) -> Any:
     return None if options.stop_hopeless is None else EarlyStop(options.stop_hopeless)
 
 
-def _check_writable(folder: Path) -> None:
+def _page_folder(store: Any) -> Path:
+    """Where the page of a study goes; raises InputError for an object store, since browsers read disks."""
+    allowed = "a page needs a folder of this machine; `lbscale run --worker` trains, and `lbscale results` reads, a URL"
+    check(store.files.is_local, "results", store.root, allowed)
+    return Path(str(store.root).removeprefix("file://"))
+
+
+def _check_writable(store: Any, results: str) -> None:
     """Before anything is trained: access rights do not say whether a file system takes new files."""
+    if not store.files.is_local:
+        return
+    study = Path(store.files.path())
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        writable = os.access(folder, os.W_OK)
+        study.parent.mkdir(parents=True, exist_ok=True)
+        writable = all(os.access(folder, os.W_OK) for folder in (study.parent, study) if folder.exists())
     except OSError:
         writable = False
-    check(writable, "results", str(folder), "a folder that can be written is needed")
+    check(writable, "results", results, "a folder that can be written is needed")
 
 
 def _status(options: argparse.Namespace) -> None:
@@ -189,14 +225,13 @@ def _status(options: argparse.Namespace) -> None:
 
     study, store = _open(options)
     _warn_of_drift(study, store)
-    warn_of_broken(store)
-    looks = Looks()
+    document = status_document(study, store, looks := Looks(), warn_of_broken(store))
     if options.json:
-        print_json(status_document(study, store, looks))
+        print_json(document)
     elif options.watch:
         watch(lambda: status_document(study, store, looks))
     else:
-        print(status_text(status_document(study, store, looks)))
+        print(status_text(document))
 
 
 def _results(options: argparse.Namespace) -> None:
@@ -223,9 +258,10 @@ def _report(options: argparse.Namespace) -> None:
     from lbscale.report import verdict_text, write_report
 
     study, store = _open(options)
+    folder = _page_folder(store)
     warn_of_broken(store)
     conducted = recall(study, options.results)
-    verdict = write_report(conducted, options.results / study.name)
+    verdict = write_report(conducted, folder)
     if options.json:
         print_json(verdict)
     else:

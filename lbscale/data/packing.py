@@ -70,6 +70,13 @@ def pack(documents: Sequence[bytes], seq_len: int) -> Rows:
     return Rows(*(np.concatenate(pair) for pair in zip(whole, rest, strict=True)))
 
 
+def n_rows(document_bytes: Sequence[int], seq_len: int) -> int:
+    """How many rows `pack` makes of documents of these lengths."""
+    predictions = np.asarray(document_bytes, np.int64) + 1
+    rest = predictions % seq_len
+    return int((predictions // seq_len).sum()) + len(best_fit_decreasing(rest[rest > 0], seq_len))
+
+
 def _with_separators(document: bytes) -> np.ndarray:
     stream = np.full(len(document) + 2, SEPARATOR, np.uint16)
     stream[1:-1] = np.frombuffer(document, np.uint8)

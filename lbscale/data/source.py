@@ -8,12 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from lbscale.data import standard_library
-from lbscale.data.packing import BYTE_VOCAB_SIZE, Rows, pack
+from lbscale.data.packing import BYTE_VOCAB_SIZE, Rows, n_rows, pack
 from lbscale.data.standard_library import Documents
+from lbscale.data.summary import Summary, kept_summary
 from lbscale.errors import check, check_choice
 from lbscale.spec import Corpus
 
 _READERS = {"python-standard-library": standard_library.read}
+_LISTINGS = {"python-standard-library": standard_library.listing}
 # Enough for a standard error well under the spread between seeds, at a few per cent of a short run's time.
 _N_EVALUATION_TOKENS = 65_536
 
@@ -36,9 +38,27 @@ def _documents(name: str) -> Documents:
     return _READERS[name]()
 
 
+@functools.lru_cache(maxsize=2)
+def _summary(name: str) -> Summary:
+    check_choice("corpus", name, _READERS)
+
+    def read() -> Summary:
+        documents = _documents(name)
+        return Summary(documents.fingerprint, tuple(map(len, documents.train)))
+
+    return kept_summary(_LISTINGS[name](), read) if name in _LISTINGS else read()
+
+
 def corpus_spec(name: str = "python-standard-library", *, seq_len: int) -> Corpus:
     """The corpus as it is on this machine, fingerprint included; raises InputError for an unknown name."""
-    return Corpus(name=name, fingerprint=_documents(name).fingerprint, seq_len=seq_len)
+    return Corpus(name=name, fingerprint=_summary(name).fingerprint, seq_len=seq_len)
+
+
+def n_train_rows(spec: Corpus) -> int:
+    """How many training rows `load` packs, without packing them; raises InputError as `load` does."""
+    summary = _summary(spec.name)
+    _check_fingerprint(spec, summary.fingerprint)
+    return n_rows(summary.train_bytes, spec.seq_len)
 
 
 def check_vocabulary(spec: Corpus, vocab_size: int) -> None:
@@ -53,8 +73,7 @@ def check_vocabulary(spec: Corpus, vocab_size: int) -> None:
 def load(spec: Corpus) -> PackedCorpus:
     """Packed rows of a corpus; raises InputError when the text here is not the text that `spec` was planned with."""
     documents = _documents(spec.name)
-    allowed = f"the text on this machine has {documents.fingerprint}: other text makes other runs"
-    check(spec.fingerprint == documents.fingerprint, "fingerprint", spec.fingerprint, allowed)
+    _check_fingerprint(spec, documents.fingerprint)
     validation = pack(documents.validation, spec.seq_len)
     chosen = np.random.Philox(key=0).random_raw(len(validation)).argsort(kind="stable")
     evaluation = validation.take(chosen[: max(1, _N_EVALUATION_TOKENS // spec.seq_len)])
@@ -67,3 +86,8 @@ def load(spec: Corpus) -> PackedCorpus:
         vocab_size=BYTE_VOCAB_SIZE,
         bits_per_byte_factor=predictions / n_bytes / float(np.log(2)),
     )
+
+
+def _check_fingerprint(spec: Corpus, found: str) -> None:
+    allowed = f"the text on this machine has {found}: other text makes other runs"
+    check(spec.fingerprint == found, "fingerprint", spec.fingerprint, allowed)

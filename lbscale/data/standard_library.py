@@ -5,8 +5,11 @@ Nothing is downloaded, and everyone has it; another Python has other text and he
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
 import sysconfig
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,8 +32,8 @@ class Documents:
 
 def read(root: Path | None = None) -> Documents:
     """Read every `.py` file below the standard library (or `root`), without exact duplicates."""
-    root = root or Path(sysconfig.get_paths()["stdlib"])
-    paths = sorted(p for p in root.rglob("*.py") if not _EXCLUDED.intersection(p.relative_to(root).parts))
+    root = root or _root()
+    paths = sorted(Path(entry.path) for entry in _files(str(root)))
     packages: dict[str, list[bytes]] = {}
     seen: set[bytes] = set()
     listing = hashlib.sha256(f"recipe {_RECIPE}".encode())
@@ -49,6 +52,28 @@ def read(root: Path | None = None) -> Documents:
     train = [text for name, texts in packages.items() if name not in held_out for text in texts]
     validation = [text for name, texts in packages.items() if name in held_out for text in texts]
     return Documents(tuple(train), tuple(validation), fingerprint)
+
+
+def listing(root: Path | None = None) -> list[tuple[str, int, int]]:
+    """What `read` depends on, without reading it: path, bytes and time of change (ns) of each file, and the recipe."""
+    found = ((entry.path, entry.stat()) for entry in _files(str(root or _root())))
+    return [("recipe", _RECIPE, 0), *sorted((path, stat.st_size, stat.st_mtime_ns) for path, stat in found)]
+
+
+def _root() -> Path:
+    return Path(sysconfig.get_paths()["stdlib"])
+
+
+def _files(folder: str) -> Iterator[os.DirEntry[str]]:
+    """Every `.py` file below a folder, in no order; of a folder that may not be read, none."""
+    with contextlib.suppress(PermissionError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name in _EXCLUDED:
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                yield from _files(entry.path)
+            elif entry.name.endswith(".py"):
+                yield entry
 
 
 def _validation_packages(n_bytes: dict[str, int]) -> set[str]:

@@ -1,7 +1,7 @@
 """Devices: the mesh over them, the layout that suits them, and how parameters are partitioned."""
 
 from lbscale.parallel.calibration import Calibration, Timing, keep_calibration, kept_calibration
-from lbscale.parallel.compilations import Compilations, cache_folder, counted_compilations, keep_compilations
+from lbscale.parallel.compilations import Compilations, counted_compilations, keep_compilations
 from lbscale.parallel.devices import (
     device_memory_bytes,
     machine_document,
@@ -16,7 +16,6 @@ __all__ = [
     "Calibration",
     "Compilations",
     "Timing",
-    "cache_folder",
     "check_fit",
     "counted_compilations",
     "device_memory_bytes",

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lbscale.parallel.compilations import cache_folder
+from lbscale.cache import cache_folder
 from lbscale.plan import Layout, Program, layout_document, program_name
 
 _LEAST_GROWTH = 1.05

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import jax
+
+from lbscale.cache import cache_folder
 
 _EVENTS = {"/jax/compilation_cache/cache_hits": "n_from_cache", "/jax/compilation_cache/cache_misses": "n_kept"}
 _SECONDS = {
@@ -30,11 +30,6 @@ class Compilations:
     def __str__(self) -> str:
         spared = f", {self.seconds_saved:.0f} s spared" if self.n_from_cache else ""
         return f"{self.n_from_cache} read from the cache{spared}; {self.n_kept} compiled and kept in it"
-
-
-def cache_folder(name: str) -> Path:
-    """The folder in which this user's machine keeps what can be found out again."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lbscale" / name
 
 
 def keep_compilations() -> None:

@@ -49,7 +49,7 @@ class FlaxModel:
 
     def _told_apart(self) -> tuple[Any, ...]:
         """What is equal where the model's canonical JSON is: Python's own True equals 1."""
-        types = tuple(type(value) for _, value in self.arguments)
+        types = tuple(map(type, self.keywords.values()))
         return self.path, self.version, self.vocab_size, self.arguments, types, self.z_loss
 
     @property

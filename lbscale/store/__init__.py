@@ -5,7 +5,7 @@ from lbscale.store.claims import listed as listed_claims
 from lbscale.store.difference import Difference, differing_fields, results_side_by_side
 from lbscale.store.directory import Store
 from lbscale.store.drift import SOURCE_DIGEST, source_drift
-from lbscale.store.files import Files
+from lbscale.store.files import Files, below
 from lbscale.store.layouts import Layouts, WrittenLayout, agreed
 from lbscale.store.leftovers import Leftovers, has_leftovers
 from lbscale.store.result import CurvePoint, Result
@@ -34,6 +34,7 @@ __all__ = [
     "Worker",
     "WrittenLayout",
     "agreed",
+    "below",
     "curves_table",
     "differing_fields",
     "has_leftovers",

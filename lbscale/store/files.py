@@ -14,21 +14,39 @@ from pathlib import Path
 import fsspec
 from fsspec.core import url_to_fs
 
+from lbscale.errors import InputError
+
 _BLOCK_BYTES = 1 << 20
 
 
+def below(root: str | Path, name: str = "") -> str:
+    """The path or URL of something below a folder."""
+    text = str(root)
+    folder = text if text.endswith("://") else text.rstrip("/") or "/"
+    return f"{folder}{'' if folder.endswith('/') else '/'}{name}" if name else folder
+
+
 class Files:
-    """The files below `root`, a path or a URL that fsspec knows; names are relative to it, with forward slashes."""
+    """The files below `root`, a path or a URL that fsspec knows; names are relative to it, with forward slashes.
+
+    Raises InputError for a URL that nothing installed here can read.
+    """
 
     def __init__(self, root: str | Path) -> None:
         self._system: fsspec.AbstractFileSystem
-        self._system, self._root = url_to_fs(str(root))
+        try:
+            # A listing that is kept would hide what other workers write.
+            self._system, self._root = url_to_fs(str(root), use_listings_cache=False)
+        except (ValueError, ImportError) as error:
+            raise InputError(
+                "results", str(root), f"a folder, or a URL that fsspec knows, is needed: {error}"
+            ) from None
         self.is_local = "file" in self._system.protocol
         self.root = str(root)
 
     def path(self, name: str = "") -> str:
         """The file's full path or URL, for other libraries and for messages."""
-        return f"{self._root if self.is_local else self.root}/{name}".rstrip("/")
+        return below(self._root if self.is_local else self.root, name)
 
     def _inner(self, name: str) -> str:
         return f"{self._root}/{name}".rstrip("/")

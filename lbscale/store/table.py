@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from lbscale.clock import hyperparameters, learning_rate_factor, trunk_key, update_edges
 from lbscale.count import count_params, training_flops
 from lbscale.spec import FlaxModel, HalfLife, Run, WeightDecay
 from lbscale.store.directory import Store
 from lbscale.store.result import Result
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # What a reader wants to see of a run first, in the order to sort by.
 HEADLINE_COLUMNS = (
@@ -30,6 +31,8 @@ HEADLINE_COLUMNS = (
 def results_table(store: Store, keys: Iterable[str] | None = None) -> pd.DataFrame:
     """The table of the given runs (all, by default) in the order of their keys' listing; raises InputError for one
     that is not whole."""
+    import pandas as pd  # here, since most of what reads a store makes no table of it
+
     rows = [_row(key, *store.read(key)) for key in (store.keys() if keys is None else keys)]
     return pd.DataFrame(rows)
 
@@ -37,6 +40,8 @@ def results_table(store: Store, keys: Iterable[str] | None = None) -> pd.DataFra
 def curves_table(store: Store, keys: Iterable[str]) -> pd.DataFrame:
     """Held-out losses along the way and at the end, a row a point. What is measured before the end is not annealed:
     such losses and annealed ones are different quantities, and no fit mixes them."""
+    import pandas as pd
+
     rows = []
     for key in keys:
         run, result = store.read(key)

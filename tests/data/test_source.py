@@ -20,6 +20,7 @@ def small_corpus(monkeypatch: pytest.MonkeyPatch) -> Corpus:
     validation = tuple(bytes([97 + i]) * (10 * i + 5) for i in range(10))
     monkeypatch.setitem(source._READERS, "small", lambda: Documents(train, validation, "30-files"))
     source._documents.cache_clear()
+    source._summary.cache_clear()
     source.load.cache_clear()
     return Corpus(name="small", fingerprint="30-files", seq_len=16)
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbscale.parallel import Calibration, Timing, cache_folder, keep_calibration, kept_calibration
+from lbscale.cache import cache_folder
+from lbscale.parallel import Calibration, Timing, keep_calibration, kept_calibration
 from lbscale.plan import Layout, Program
 from lbscale.spec import Corpus, Decoder
 
