@@ -11,11 +11,8 @@ import hashlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
-from lbscale import laws
 from lbscale.count import ProgramMemory, count_params, program_memory
 from lbscale.data import check_vocabulary, n_train_rows
 from lbscale.errors import InputError, check
@@ -37,6 +34,11 @@ from lbscale.plan import Layout, Plan, Program, make_plan, run_flops
 from lbscale.spec import Decoder, Run, from_json, run_key, to_json
 from lbscale.store import Layouts, States, Store, below, curves_table, listed_states, results_table
 from lbscale.study import Study, load_study
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from lbscale import laws
 
 REGISTRATION_SCHEMA = 1
 
@@ -127,6 +129,8 @@ def _follow_up(study: Study, store: Store, results: str | Path) -> list[Run]:
 
 def recall(study: Study, results: str | Path = "results") -> Conducted:
     """What is recorded of a study, fitted, without training anything; raises InputError when no run is recorded."""
+    from lbscale import laws  # here, since what only trains or plans needs none of their libraries
+
     store = Store(below(results, study.name))
     keys, followed = recorded_keys(study, store)
     table = results_table(store, keys)
@@ -222,6 +226,8 @@ def _register(study: Study, table: pd.DataFrame, fits: Mapping[str, laws.Fit], s
 
 def _prediction(run: Run, fits: Mapping[str, laws.Fit], table: pd.DataFrame) -> dict[str, Any]:
     """What each law that covers the run, and each baseline, says of its loss."""
+    from lbscale import laws
+
     point = {
         "n_params": float(count_params(run.model).non_embedding),
         "n_tokens": float(run.n_tokens),
