@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from lbscale import __version__
-from lbscale.cli import law_commands, store_commands, study_commands
+from lbscale.cli import gc_command, law_commands, store_commands, study_commands
 from lbscale.errors import InputError, Interrupted, check_choice, one_line
 
 EXIT_MACHINE = 1
@@ -40,6 +40,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
     study_commands.add(commands)
     store_commands.add(commands)
+    gc_command.add(commands)
     law_commands.add(commands)
     return top
 

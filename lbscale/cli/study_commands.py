@@ -166,16 +166,16 @@ def _run(options: argparse.Namespace) -> None:
     from lbscale.conduct import recall, work
     from lbscale.parallel import counted_compilations, keep_compilations
     from lbscale.report import verdict_text, write_report
-    from lbscale.store import Store, below
+    from lbscale.store import Files, Store, below
     from lbscale.study import load_study
 
     study = load_study(options.study)
     keep_compilations()
-    store = Store(below(options.results, study.name))
+    files = Files(below(options.results, study.name))
     if not options.worker:
-        folder = _page_folder(store)
-    _check_writable(store, options.results)
-    _warn_of_drift(study, store)
+        folder = _page_folder(files)
+    _check_writable(files, options.results)
+    _warn_of_drift(study, Store(files.root))
     with ProgressDisplay() as display, counted_compilations() as compilations:
         mesh = as_mapping("mesh", options.mesh)
         is_new, early_stop = options.layout == "new", _early_stop(options)
@@ -200,18 +200,18 @@ def _early_stop(options: argparse.Namespace) -> Any:
     return None if options.stop_hopeless is None else EarlyStop(options.stop_hopeless)
 
 
-def _page_folder(store: Any) -> Path:
+def _page_folder(study: Any) -> Path:
     """Where the page of a study goes; raises InputError for an object store, since browsers read disks."""
     allowed = "a page needs a folder of this machine; `lbscale run --worker` trains, and `lbscale results` reads, a URL"
-    check(store.files.is_local, "results", store.root, allowed)
-    return Path(str(store.root).removeprefix("file://"))
+    check(study.is_local, "results", study.root, allowed)
+    return Path(study.root.removeprefix("file://"))
 
 
-def _check_writable(store: Any, results: str) -> None:
+def _check_writable(files: Any, results: str) -> None:
     """Before anything is trained: access rights do not say whether a file system takes new files."""
-    if not store.files.is_local:
+    if not files.is_local:
         return
-    study = Path(store.files.path())
+    study = Path(files.path())
     try:
         study.parent.mkdir(parents=True, exist_ok=True)
         writable = all(os.access(folder, os.W_OK) for folder in (study.parent, study) if folder.exists())
@@ -258,7 +258,7 @@ def _report(options: argparse.Namespace) -> None:
     from lbscale.report import verdict_text, write_report
 
     study, store = _open(options)
-    folder = _page_folder(store)
+    folder = _page_folder(store.files)
     warn_of_broken(store)
     conducted = recall(study, options.results)
     verdict = write_report(conducted, folder)

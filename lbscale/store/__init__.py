@@ -6,6 +6,7 @@ from lbscale.store.difference import Difference, differing_fields, results_side_
 from lbscale.store.directory import Store
 from lbscale.store.drift import SOURCE_DIGEST, source_drift
 from lbscale.store.files import Files, below
+from lbscale.store.garbage import Garbage, find_garbage, finished_trees, living_workers, remove_garbage
 from lbscale.store.layouts import Layouts, WrittenLayout, agreed
 from lbscale.store.leftovers import Leftovers, has_leftovers
 from lbscale.store.result import CurvePoint, Result
@@ -22,6 +23,7 @@ __all__ = [
     "Difference",
     "Files",
     "Finding",
+    "Garbage",
     "History",
     "KeptState",
     "Layouts",
@@ -37,11 +39,15 @@ __all__ = [
     "below",
     "curves_table",
     "differing_fields",
+    "find_garbage",
+    "finished_trees",
     "has_leftovers",
     "is_gone",
     "listed_claims",
     "listed_states",
     "listed_workers",
+    "living_workers",
+    "remove_garbage",
     "results_side_by_side",
     "results_table",
     "source_drift",

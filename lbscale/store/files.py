@@ -134,6 +134,13 @@ class Files:
         inner = self._inner(folder)
         return sorted(path[len(inner) + 1 :] for path in self._system.find(inner))
 
+    def n_bytes(self, name: str) -> int:
+        """Bytes of a file, or of all files below a folder; 0 where there is none."""
+        try:
+            return int(self._system.du(self._inner(name)))
+        except FileNotFoundError:
+            return 0
+
     def remove(self, name: str) -> None:
         """Remove a file or a folder with all below it; nothing happens where there is none."""
         try:

@@ -83,6 +83,30 @@ class Layouts:
         return _unsealed(content, self._files.path(name), fields) if content else None
 
 
+def layout_documents(files: Files) -> list[str]:
+    """Every document of a layout, of whatever generation, sorted: names below the study's folder."""
+    return [f"{_FOLDER}/{name}" for name in files.walk(_FOLDER) if name.endswith(".json")]
+
+
+def older_layouts(files: Files) -> list[str]:
+    """What belongs to generations before the one that counts: files and folders below the study's folder. Raises
+    InputError as `Layouts.read` does."""
+    written = Layouts(files).read()
+    stems = {name: name.removeprefix("base-").removesuffix(".json") for name in files.names(_FOLDER)}
+    older = {name: int(stem) for name, stem in stems.items() if stem.isdecimal()}
+    return [f"{_FOLDER}/{name}" for name in older if written is not None and older[name] < written.generation]
+
+
+def check_document(files: Files, name: str) -> bool:
+    """Whether a document was written, rather than begun; raises InputError where it is not as it was written, and
+    FileNotFoundError where it is not there."""
+    fields = ("machine", "layout") if name.startswith(f"{_FOLDER}/base-") else ("group_size",)
+    content = files.read(name)
+    if content:
+        _unsealed(content, files.path(name), fields)
+    return bool(content)
+
+
 def agreed(
     written: WrittenLayout | None,
     machine: Mapping[str, Any],
@@ -147,8 +171,8 @@ def _unsealed(content: bytes, path: str, fields: Collection[str]) -> dict[str, A
     damaged = "the document does not match its checksum; without it the study is laid out for this machine again"
     try:
         document = json.loads(content)
-        digest = document.pop("sha256")
-        whole = digest == _digest(document) and document.keys() == set(fields)
+        del document["sha256"]
+        whole = _sealed(document) == content and document.keys() == set(fields)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError("layout", path, damaged) from error
     check(whole, "layout", path, damaged)

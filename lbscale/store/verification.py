@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from lbscale.errors import InputError, check
 from lbscale.store.directory import SCHEMA_NAME, read_run, read_schema
 from lbscale.store.files import Files
+from lbscale.store.layouts import check_document, layout_documents
 from lbscale.store.record import MANIFEST, record_folders, record_problems
 from lbscale.store.sealed import is_cut_short, unsealed
 
@@ -15,6 +16,7 @@ _UNFINISHED = "it counts as not there, since a process is writing it or was inte
 _MEND = {
     "run": "it counts as not recorded, and `lbscale run` trains it again",
     "state": "it is never used, and with it removed `lbscale run` goes on from an earlier state",
+    "layout": "the study cannot be trained, and with it removed `lbscale run` lays it out for its machine",
     "registration": "the study cannot go on from it, and with it removed `lbscale run` decides anew",
     "schema": "the study cannot be opened, and with it removed `lbscale run` writes it again",
 }
@@ -23,7 +25,7 @@ _MEND = {
 @dataclass(frozen=True)
 class Finding:
     """Something that is not whole: `name` is its folder's or file's below the study's folder, `kind` is run, state,
-    registration or schema, `problems` name what is wrong with it. What is not broken is unfinished."""
+    layout, registration or schema, `problems` name what is wrong with it. What is not broken is unfinished."""
 
     kind: str
     name: str
@@ -49,7 +51,7 @@ def study_folders(results: Files) -> list[str]:
     is a study's. Raises InputError where there is no such folder."""
     check(results.is_folder(), "results", results.root, "a results folder, or a study's in it, is needed")
     names = results.names()
-    own = {SCHEMA_NAME, "runs", "registered", "states"}
+    own = {SCHEMA_NAME, "runs", "registered", "states", "layout"}
     return [""] if own & set(names) else [name for name in names if own & set(results.names(name))]
 
 
@@ -59,6 +61,7 @@ def verify(study: Files) -> Verified:
         "schema": ([SCHEMA_NAME] if study.exists(SCHEMA_NAME) else [], _schema),
         "run": ([f"runs/{name}" for name in record_folders(study, "runs")], _run),
         "state": ([f"states/{name}" for name in record_folders(study, "states")], _record),
+        "layout": (layout_documents(study), _layout),
         "registration": ([f"registered/{name}" for name in study.names("registered")], _registration),
     }
     found = [(way, kind, name) for kind, (names, way) in ways.items() for name in names if way(study, kind, name)]
@@ -96,6 +99,16 @@ def _finding(files: Files, kind: str, name: str, problems: list[str]) -> Finding
     if not problems or not files.walk(name):
         return None
     return Finding(kind, name, tuple(problems), broken=files.exists(f"{name}/{MANIFEST}"))
+
+
+def _layout(files: Files, kind: str, name: str) -> Finding | None:
+    path = files.path(name)
+    try:
+        return None if check_document(files, name) else Finding(kind, name, (f"{path} is empty",), broken=False)
+    except FileNotFoundError:
+        return None
+    except InputError:
+        return Finding(kind, name, (f"{path} is not as it was written",), broken=True)
 
 
 def _registration(files: Files, kind: str, name: str) -> Finding | None:

@@ -57,7 +57,7 @@ def owner_from(document: Any) -> Owner:
         owner = Owner(**document)
     except TypeError as error:
         raise ValueError(f"no owner: {document!r}") from error
-    if not (isinstance(owner.id, str) and isinstance(owner.pid, int)):
+    if not (isinstance(owner.id, str) and isinstance(owner.pid, int) and 0 < owner.pid < 2**31):
         raise ValueError(f"no owner: {document!r}")
     return owner
 
@@ -158,9 +158,9 @@ def listed_workers(files: Files) -> list[Heartbeat]:
     """The heartbeats that are there, by owner id, less any that is just being written. A killed worker's stays; it may
     be removed by anyone, since an owner that is alive writes it again."""
     heartbeats = []
-    for name in files.names("workers"):
-        with contextlib.suppress(FileNotFoundError, ValueError, KeyError, TypeError):
-            document = json.loads(files.read(f"workers/{name}"))
+    for content in heartbeat_contents(files).values():
+        with contextlib.suppress(ValueError, KeyError, TypeError, OverflowError):
+            document = json.loads(content)
             heartbeats.append(Heartbeat(owner_from(document["owner"]), int(document["beat"])))
     return heartbeats
 
@@ -168,6 +168,23 @@ def listed_workers(files: Files) -> list[Heartbeat]:
 def remove_heartbeat(files: Files, owner: Owner) -> None:
     """Remove a dead worker's heartbeat."""
     files.remove(_heartbeat_file(owner))
+
+
+def heartbeat_contents(files: Files) -> dict[str, bytes]:
+    """Every heartbeat's content, whole or not, by its owner's id."""
+    contents = {}
+    for name in files.names("workers"):
+        with contextlib.suppress(FileNotFoundError):
+            contents[name.removesuffix(".json")] = files.read(f"workers/{name}")
+    return contents
+
+
+def owner_in(content: bytes) -> Owner | None:
+    """Whose heartbeat has this content; None where it is not whole."""
+    try:
+        return owner_from(json.loads(content)["owner"])
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _heartbeat_file(owner: Owner) -> str:

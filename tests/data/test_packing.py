@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lbscale.data import Rows, pack
-from lbscale.data.packing import SEPARATOR, best_fit_decreasing
+from lbscale.data.packing import SEPARATOR, best_fit_decreasing, n_rows
 from lbscale.errors import InputError
 
 documents_of_bytes = st.lists(st.binary(max_size=60), min_size=1, max_size=20)
@@ -127,3 +127,8 @@ def test_best_fit_decreasing_is_near_the_fewest_bins(cuts: list[set[int]]) -> No
 def test_an_item_that_fits_no_bin_is_refused(length: int) -> None:
     with pytest.raises(InputError, match=f"length: {length} cannot be used; from 1 to 8"):
         best_fit_decreasing(np.array([3, length]), 8)
+
+
+@given(st.lists(st.integers(1, 200), min_size=1, max_size=40), st.sampled_from([1, 7, 16, 64]))
+def test_rows_are_counted_without_packing(lengths: list[int], seq_len: int) -> None:
+    assert n_rows(lengths, seq_len) == len(pack([b"x" * length for length in lengths], seq_len))

@@ -10,7 +10,7 @@ import pytest
 
 from lbscale.errors import InputError
 from lbscale.spec import Run, run_key
-from lbscale.store import Files, Finding, Result, Store, study_folders, verification, verify
+from lbscale.store import Files, Finding, Layouts, Result, Store, study_folders, verification, verify
 from lbscale.store.record import dump, record_folders, seal
 
 
@@ -20,6 +20,8 @@ def study(request: pytest.FixtureRequest, tmp_path: Path, run: Run, result: Resu
     store = Store(tmp_path / "study" if request.param == "local" else f"memory://{uuid.uuid4().hex}/study")
     store.write(run, result)
     store.register("decision", {"runs": []})
+    Layouts(store.files).begin({}, {"lane": 1})
+    Layouts(store.files).decide(1, "program", 2)
     seal(store.files, "states/a", {"index.json": b"{}", "arrays/0": b"0"})
     seal(store.files, "states/b/10", {"index.json": b"{}", "arrays/0": b"0"})
     return store.files
@@ -33,7 +35,7 @@ def findings(study: Files) -> list[tuple[str, str, bool]]:
 def test_a_whole_study_has_no_findings(study: Files) -> None:
     verified = verify(study)
     assert verified.findings == ()
-    assert verified.counts == {"schema": 1, "run": 1, "state": 2, "registration": 1}
+    assert verified.counts == {"schema": 1, "run": 1, "state": 2, "layout": 2, "registration": 1}
 
 
 def test_an_empty_folder_has_none(tmp_path: Path) -> None:
@@ -46,6 +48,8 @@ def test_each_kind_of_damage_is_found_and_removal_mends_it(study: Files, run: Ru
         "store.json": "schema",
         f"runs/{run_key(run)}/result.json": "run",
         "states/b/10/arrays/0": "state",
+        "layout/1/program.json": "layout",
+        "layout/base-1.json": "layout",
         "registered/decision.json": "registration",
     }
     for name in broken:
