@@ -39,7 +39,7 @@ def runs(run: Run) -> list[Run]:
 def checkpoint(store: Store, trees: list[str]) -> str:
     """A checkpoint of lanes of the trees."""
     states = States(store.files, "layout")
-    name = states.new_name()
+    name = states.new_name("worker")
     store.files.write(f"states/{name}/arrays/0", b"0" * 100)
     states.seal(name, [StateName(tree, "prefix", 128, History()) for tree in trees])
     return name
