@@ -1,6 +1,12 @@
-"""All tests see two CPU devices, whatever the machine has, so that lanes are spread over devices in every test."""
+"""All tests see two CPU devices, whatever the machine has, so that lanes are spread over devices in every test. No
+example of a property is held to a time: machines differ, and tests share them."""
 
 import os
 
+from hypothesis import settings
+
 # Before jax starts, and through the environment, so that subprocesses see the same.
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
+
+settings.register_profile("lbscale", deadline=None)
+settings.load_profile("lbscale")

@@ -60,7 +60,7 @@ def test_recovers_a_planted_surface(rng):
     np.testing.assert_allclose(fit.law.predict(fit.theta, far), surface(PAPER, far), rtol=0.02)
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4)
 @given(scale=st.sampled_from([1e-5, 1e-3, 1.0, 1e3]))
 def test_fits_tables_of_any_scale_as_well_as_an_additive_surface(scale):
     rng = np.random.default_rng(5)
@@ -132,7 +132,7 @@ def test_a_saved_fit_predicts_the_same(rng, tmp_path):
     assert laws.Fit.load(tmp_path / "fit.json").predict(**point).value == fit.predict(**point).value
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(x=st.floats(-8, 8), power=st.floats(-1, 1))
 def test_box_cox(x, power):
     value = float(box_cox(np.array(x), np.array(power)))

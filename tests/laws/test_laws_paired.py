@@ -35,7 +35,7 @@ def test_a_row_written_twice_says_nothing_new(rng):
     np.testing.assert_allclose(double["interval"], single["interval"])
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 999), st.integers(1, 9))
 def test_the_other_way_round_it_is_the_opposite(seed, n_groups):
     rng = np.random.default_rng(seed)

@@ -28,7 +28,7 @@ def path(tmp_path_factory):
     return tmp_path_factory.mktemp("tables") / "table.csv"
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(
     header=st.sampled_from([HEADER, HEADER[:2], (*HEADER, "loss"), (*HEADER, "status"), (*HEADER, "annealed"), ()]),
     rows=ROWS,

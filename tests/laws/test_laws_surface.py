@@ -68,7 +68,7 @@ def test_exact_data_give_exact_constants(rng):
     np.testing.assert_allclose(fit.theta, CHINCHILLA_TRUTH, rtol=1e-5)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(seed=st.integers(0, 999))
 def test_order_of_rows_does_not_matter(seed):
     rng = np.random.default_rng(seed)
@@ -78,7 +78,7 @@ def test_order_of_rows_does_not_matter(seed):
     np.testing.assert_allclose(one.objective, other.objective, rtol=1e-9)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(units=st.floats(1e-3, 1e3), nats=st.floats(0.2, 5.0))
 def test_change_of_units(units, nats):
     """Tokens counted in other units move B alone; losses in other units move E, A and B together."""

@@ -19,7 +19,7 @@ def table(n_params) -> pd.DataFrame:
     return pd.DataFrame({"n_params": n_params, "n_tokens": 1e9 * (1 + np.arange(n_params.size) % 7), "loss": 3.0})
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SIZES, st.sampled_from(KINDS))
 def test_fitted_and_held_never_meet(sizes, kind):
     frame = table(sizes)
@@ -42,7 +42,7 @@ def test_fitted_and_held_never_meet(sizes, kind):
         assert (sum(window.held.astype(int) for window in windows) == (sizes > 0)).all()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SIZES)
 def test_levels_follow_sizes(sizes):
     sizes = np.array(sizes)

@@ -96,7 +96,7 @@ def trained(stretch: Stretch) -> list[State]:
 
 
 @given(studies())
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_what_is_left_is_what_is_needed(study: tuple[list[int], set[int], Kept]) -> None:
     runs, done, kept = study
     undone = [i for i in runs if i not in done]
@@ -111,7 +111,7 @@ def test_what_is_left_is_what_is_needed(study: tuple[list[int], set[int], Kept])
 
 
 @given(studies())
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_every_run_that_is_left_has_a_whole_way_to_its_end(study: tuple[list[int], set[int], Kept]) -> None:
     runs, done, kept = study
     undone = {i for i in runs if i not in done}

@@ -204,7 +204,7 @@ SCHEDULES = st.lists(st.tuples(ACTIONS, st.integers(0, 2)), max_size=120)
 WORKERS = st.lists(st.tuples(st.permutations(NAMES), st.lists(st.booleans(), max_size=3)), min_size=3, max_size=3)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(WORKERS, SCHEDULES)
 def test_no_two_live_owners_and_nothing_left_undone(workers, schedule):
     world = World()
