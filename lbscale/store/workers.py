@@ -165,9 +165,9 @@ def listed_workers(files: Files) -> list[Heartbeat]:
     return heartbeats
 
 
-def remove_heartbeat(files: Files, owner: Owner) -> None:
+def remove_heartbeat(files: Files, id: str) -> None:
     """Remove a dead worker's heartbeat."""
-    files.remove(_heartbeat_file(owner))
+    files.remove(f"workers/{id}.json")
 
 
 def heartbeat_contents(files: Files) -> dict[str, bytes]:
