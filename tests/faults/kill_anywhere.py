@@ -1,6 +1,6 @@
 """`kill -9` of a study at random moments until there were enough: `python tests/faults/kill_anywhere.py --kills 100`.
 
-Needs tests/faults on the path (PYTHONPATH). Four studies of 40 runs in all take turns.
+Four studies of 40 runs in all take turns.
 """
 
 from __future__ import annotations
