@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,18 @@ FAULT = "fault survived"
 def record_fault(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
     """Says that one fault of a kind was survived."""
     return lambda kind: record_property(FAULT, kind)
+
+
+@pytest.fixture
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the processes of tests find the programs that earlier ones compiled."""
+    return tmp_path_factory.getbasetemp() / "cache"
+
+
+@pytest.fixture
+def cache_of_killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same for processes that are killed: what they leave half written there makes the next ones warn."""
+    return tmp_path_factory.getbasetemp() / "cache of killed"
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

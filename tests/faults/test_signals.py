@@ -58,9 +58,9 @@ class Study:
 
 
 @pytest.fixture
-def study(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
+def study(tmp_path: Path, cache: Path) -> Iterator[Study]:
     """A study that nobody has begun; what still runs at the end is killed."""
-    study = Study(tmp_path, tmp_path_factory.getbasetemp() / "cache")
+    study = Study(tmp_path, cache)
     yield study
     for process in study.processes:
         process.kill()

@@ -79,8 +79,10 @@ def test_a_living_workers_claim_on_another_host_is_left_alone(
     record_fault("claim of a living worker of another host")
 
 
-def test_clocks_that_are_set_back_change_nothing(tmp_path: Path, record_fault: Callable[[str], None]) -> None:
-    module, cache = tmp_path / "workers.py", tmp_path / "cache"
+def test_clocks_that_are_set_back_change_nothing(
+    tmp_path: Path, cache: Path, record_fault: Callable[[str], None]
+) -> None:
+    module = tmp_path / "workers.py"
     module.write_text(WORKERS)
     account = Account(load_study(str(module)).runs)
     assert start(module, tmp_path / "alone", tmp_path / "log", cache, "--worker").wait() == 0

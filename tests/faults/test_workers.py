@@ -20,8 +20,10 @@ from lbscale.study import load_study
 N_WORKERS = 8
 
 
-def test_eight_workers_two_of_them_killed(tmp_path: Path, record_fault: Callable[[str], None]) -> None:
-    module, cache = tmp_path / "workers.py", tmp_path / "cache"
+def test_eight_workers_two_of_them_killed(
+    tmp_path: Path, cache_of_killed: Path, record_fault: Callable[[str], None]
+) -> None:
+    module, cache = tmp_path / "workers.py", cache_of_killed
     module.write_text(WORKERS)
     account = Account(load_study(str(module)).runs)
     seconds_to_end(start(module, tmp_path / "alone", tmp_path / "log", cache, "--worker", devices=1))
