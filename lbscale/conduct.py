@@ -6,9 +6,12 @@ study is started again.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+import os
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -101,12 +104,28 @@ def work(
     one_device_per_core()
     store = Store(below(results, study.name))
     settled = _settled(store, mesh, remat, new_layout)
-    with interruption() as asked:
+    with interruption() as asked, _system_errors():
         upkeep = Upkeep(save_every_seconds, early_stop, asked)
         train(study.runs, settled, store, watch, upkeep)
         if study.follow_up is not None:
             asked.check()
             train(_follow_up(study, store, results), settled, store, watch, upkeep)
+
+
+@contextlib.contextmanager
+def _system_errors() -> Iterator[None]:
+    """Errors of the system as such, where the checkpoint library names them only in the text of its own."""
+    try:
+        yield
+    except InputError:
+        raise
+    except ValueError as error:
+        number = re.search(r"os_error_code='(\d+)'", str(error))
+        if number is None:
+            raise
+        file = re.search(r'local file "([^"]+)"', str(error))
+        code = int(number[1])
+        raise OSError(code, os.strerror(code), file[1] if file else None) from error
 
 
 def _settled(store: Store, mesh: Mapping[str, int] | None, remat: str | None, anew: bool) -> Settled:

@@ -72,7 +72,8 @@ def verify(study: Files) -> Verified:
 
 def _schema(files: Files, kind: str, name: str) -> Finding | None:
     try:
-        read_schema(files)
+        if read_schema(files) is None and files.exists(name):
+            return Finding(kind, name, (f"{files.path(name)} is cut short",), broken=False)
     except InputError as error:
         if error.field == "store.schema" and isinstance(error.value, int):
             raise
