@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from lbscale import __version__
 from lbscale.cli import gc_command, law_commands, store_commands, study_commands
+from lbscale.cli.quiet import quiet_threads
 from lbscale.errors import InputError, Interrupted, check_choice, one_line
 
 EXIT_MACHINE = 1
@@ -83,4 +84,5 @@ def _say_os_error(error: OSError) -> int:
 
 def entry() -> None:
     """The console script."""
+    quiet_threads()
     raise SystemExit(main())

@@ -163,7 +163,6 @@ def _say_measuring(program: Any, group_size: int) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     from lbscale.cli.progress import ProgressDisplay
-    from lbscale.cli.quiet import quiet_threads
     from lbscale.conduct import recall, work
     from lbscale.parallel import counted_compilations, keep_compilations
     from lbscale.report import verdict_text, write_report
@@ -177,7 +176,7 @@ def _run(options: argparse.Namespace) -> None:
         folder = _page_folder(files)
     _check_writable(files, options.results)
     _warn_of_drift(study, Store(files.root))
-    with ProgressDisplay() as display, counted_compilations() as compilations, quiet_threads():
+    with ProgressDisplay() as display, counted_compilations() as compilations:
         mesh = as_mapping("mesh", options.mesh)
         is_new, early_stop = options.layout == "new", _early_stop(options)
         work(study, options.results, display, mesh, options.remat, is_new, options.save_every, early_stop)

@@ -13,6 +13,7 @@ from typing import Any
 
 from damage import MODULE, Said, lbscale, quick_claims, table
 
+from lbscale.cli.quiet import quiet_threads
 from lbscale.store import Files, Store, verify
 
 
@@ -79,5 +80,6 @@ def on_read_only_disk(folder: Path) -> dict[str, Any]:
 
 if __name__ == "__main__":
     root, *sizes = sys.argv[1:]
+    quiet_threads()  # as the console script does
     found = [on_small_disk(Path(root) / size, int(size)) for size in sizes]
     print(json.dumps([*found, on_read_only_disk(Path(root) / "read-only")]))
