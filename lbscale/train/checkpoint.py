@@ -15,6 +15,8 @@ import orbax.checkpoint.experimental.v1 as checkpoints
 
 from lbscale.train.step import LaneState
 
+_NEVER_SECONDS = 10 * 365 * 86_400
+
 
 def begin_save(path: str, lanes: Sequence[LaneState]) -> Callable[[], None]:
     """Begin to write states at an update's end, of one shape, to a folder that does not exist; what is returned waits
@@ -29,6 +31,8 @@ def begin_save(path: str, lanes: Sequence[LaneState]) -> Callable[[], None]:
     context = checkpoints.Context()
     # Created in the background, folders may come after the arrays that go into them.
     context.asynchronous.create_directories_asynchronously = False
+    # Measured by the wall clock, which may be set meanwhile.
+    context.asynchronous.timeout_secs = _NEVER_SECONDS
     # A manifest makes a checkpoint exist; object stores have no rename.
     context.atomicity.mode = checkpoints.options.AtomicityMode.COMMIT_FILE
     with context:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from ended.account import Account, junk, outcome
 from ended.process import start
-from ended.studies import STUDIES, WORKERS
+from ended.studies import STUDIES
 
 from lbscale.clock import trunk_key
 from lbscale.errors import Interrupted
@@ -82,8 +82,8 @@ def test_a_living_workers_claim_on_another_host_is_left_alone(
 def test_clocks_that_are_set_back_change_nothing(
     tmp_path: Path, cache: Path, record_fault: Callable[[str], None]
 ) -> None:
-    module = tmp_path / "workers.py"
-    module.write_text(WORKERS)
+    module = tmp_path / "trees.py"
+    module.write_text(STUDIES["trees"])
     account = Account(load_study(str(module)).runs)
     assert start(module, tmp_path / "alone", tmp_path / "log", cache, "--worker").wait() == 0
     logs, said = [tmp_path / "0.log", tmp_path / "1.log"], tmp_path / "said"
@@ -94,5 +94,5 @@ def test_clocks_that_are_set_back_change_nothing(
     assert outcome(module, tmp_path / "results") == outcome(module, tmp_path / "alone")
     trained = [account.trained(log) for log in logs]
     assert set((trained[0] + trained[1]).values()) == {1}
-    assert junk(Store(tmp_path / "results" / "workers")) == []
+    assert junk(Store(tmp_path / "results" / "trees")) == []
     record_fault("clock set back")

@@ -33,12 +33,10 @@ def test_eight_workers_two_of_them_killed(
     options = ("--worker", "--save-every", "0.1")
     workers = [start(module, results, log, cache, *options, devices=1) for log in logs]
     saved: dict[int, set] = {}  # what a killed worker need not have trained twice
-    for i in choose.sample(range(N_WORKERS), 2):
-        wait_until_training(logs[i], workers[i])
-        time.sleep(choose.uniform(0, 1))
-        workers[i].kill()
-        workers[i].wait()
-        saved[i] = set(account.trained(logs[i])) - account.left(store)
+    for _ in range(2):
+        i = choose.choice(training(logs, workers))
+        time.sleep(choose.uniform(0, 0.3))
+        saved[i] = killed(workers, i, lambda i=i: set(account.trained(logs[i])) - account.left(store))
     codes = [worker.wait() for worker in workers]
 
     assert sorted(codes) == [-signal.SIGKILL] * 2 + [0] * (N_WORKERS - 2)
@@ -53,7 +51,25 @@ def test_eight_workers_two_of_them_killed(
         record_fault("kill -9 of one of eight workers")
 
 
-def wait_until_training(log: Path, worker: subprocess.Popen[bytes]) -> None:
-    """Wait until a worker trains, or has ended because the others did."""
-    while worker.poll() is None and not (log.exists() and log.read_text()):
+def training(logs: list[Path], workers: list[subprocess.Popen[bytes]]) -> list[int]:
+    """Those of the workers that train, once some do."""
+    while True:
+        running = [i for i, worker in enumerate(workers) if worker.poll() is None]
+        assert running, "no worker is left to kill"
+        if found := [i for i in running if logs[i].exists() and logs[i].read_text()]:
+            return found
         time.sleep(0.05)
+
+
+def killed(workers: list[subprocess.Popen[bytes]], i: int, look: Callable[[], set]) -> set:
+    """Kill a worker, and look while the others stand still."""
+    others = [worker for j, worker in enumerate(workers) if j != i and worker.poll() is None]
+    for other in others:
+        other.send_signal(signal.SIGSTOP)
+    workers[i].kill()
+    workers[i].wait()
+    try:
+        return look()
+    finally:
+        for other in others:
+            other.send_signal(signal.SIGCONT)

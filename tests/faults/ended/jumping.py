@@ -1,4 +1,4 @@
-"""`traced.py` under a wall clock that is set back by an hour every second, and by a day in between."""
+"""`traced.py` under a wall clock that runs backwards by an hour a second, and is set a day back and forth meanwhile."""
 
 from __future__ import annotations
 
