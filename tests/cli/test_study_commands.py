@@ -113,3 +113,16 @@ def test_a_broken_run_is_left_out_with_a_warning_and_planned_again(lbscale: Comm
     outcome = lbscale("status", "mine.py", "--json")
     assert (outcome.json["n_done"], outcome.err.count("\n")) == (1, 1)
     assert lbscale("plan", "mine.py", "--json").json["n_runs"] == 3
+
+
+@pytest.mark.parametrize("content", [b"x = = 1\n", b'"""caf\xe9"""\n', b"x = 1\0", b"# -*- coding: nope -*-\n"])
+def test_a_module_that_cannot_be_read_is_listed_as_such(lbscale: Command, folder: Path, content: bytes) -> None:
+    (folder / "experiments").mkdir()
+    (folder / "experiments" / "broken.py").write_bytes(content)
+    found = {each["name"]: each["question"] for each in lbscale("list", "--json").json}
+    assert found["broken"].startswith("(no module that runs: ") and found["tour"].endswith("?")
+
+
+def test_a_complaint_of_several_lines_is_one(lbscale: Command) -> None:
+    outcome = lbscale("list", "a\nb")
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)

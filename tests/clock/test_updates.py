@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lbscale.clock import Timetable, n_updates, tokens_after, update_edges
 from lbscale.clock.updates import edges_between, updates_by
+from lbscale.errors import InputError
 from lbscale.spec import AdamW, Batch, Constant, ConstantBatch, RampedBatch
 
 
@@ -51,3 +53,11 @@ def test_what_is_said_of_some_updates_is_what_all_edges_say(batch: Batch, n_toke
 
 def test_a_ramp_changes_size_at_the_first_update_that_begins_past_its_boundary() -> None:
     assert update_edges(RampedBatch((2, 5), (3,)), 20).tolist() == [0, 2, 4, 9, 14, 19]
+
+
+def test_more_updates_than_arrays_hold_are_refused() -> None:
+    with pytest.raises(InputError, match=r"n_tokens: 4503599627370496 cannot be used; at most 10,000,000 updates"):
+        update_edges(ConstantBatch(64), 2**52)
+    with pytest.raises(InputError, match="n_tokens"):
+        edges_between(ConstantBatch(64), 2**52, 5, 2**40)
+    assert edges_between(ConstantBatch(64), 2**52, 2**40, 2**40 + 1).tolist() == [2**46, 2**46 + 64]

@@ -230,3 +230,10 @@ def test_every_field_of_a_run_moves_the_key(make_run: MakeRun) -> None:
 )
 def test_kind_of_a_part_moves_the_key(make_run: MakeRun, field: str, values: list[Any]) -> None:
     assert len({run_key(make_run(**{field: value})) for value in values}) == len(values)
+
+
+def test_models_are_equal_where_their_keys_are() -> None:
+    """Python's own True equals 1, and two models of one program would be trained as one."""
+    yes, one, again = (FlaxModel(path="a.b:C", version="1", arguments={"a": value}) for value in (True, 1, True))
+    assert yes == again and hash(yes) == hash(again) and yes != one and len({yes, one, again}) == 2
+    assert yes != "a.b:C"

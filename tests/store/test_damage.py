@@ -10,7 +10,8 @@ import pytest
 
 from lbscale.errors import InputError
 from lbscale.spec import Run, run_key
-from lbscale.store import Result, Store
+from lbscale.store import Result, Store, verify
+from lbscale.store.record import seal
 
 FILES = ("run.json", "result.json", "manifest.json")
 
@@ -64,3 +65,17 @@ def test_a_run_under_another_key_is_refused(store: Store, run: Run, result: Resu
         store.files.write(f"runs/other/{name}", store.files.read(f"runs/{run_key(run)}/{name}"))
     with pytest.raises(InputError, match=f"has the key {run_key(run)}"):
         store.read("other")
+
+
+@pytest.mark.parametrize("name", ["run.json", "result.json"])
+@pytest.mark.parametrize("content", [b"{", b"\xff", b"[1]", b"7", b"[" * 100_000])
+def test_a_whole_record_that_is_no_run_is_refused(
+    store: Store, run: Run, result: Result, name: str, content: bytes
+) -> None:
+    store.write(run, result)
+    folder = f"runs/{run_key(run)}"
+    seal(store.files, folder, {each: store.files.read(f"{folder}/{each}") for each in FILES[:2]} | {name: content})
+    with pytest.raises(InputError, match=f"{name} holds no JSON object"):
+        store.read(run_key(run))
+    (finding,) = verify(store.files).findings
+    assert finding.broken and finding.name == folder
