@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ended.account import Account, followed, junk, outcome
-from ended.process import ended, seconds_to_end, start
+from ended.process import ended, seconds_to_end, start, trains
 from ended.studies import STUDIES
 from lbscale.store import Store
 from lbscale.study import load_study
@@ -19,13 +20,15 @@ _COLD_SHARE = 0.1  # of processes that find no compiled program
 
 @dataclass(frozen=True)
 class Undisturbed:
-    """A study left alone: what came out, its runs, and how long it took with and without compiled programs."""
+    """A study left alone: what came out, its runs, how long it took with and without compiled programs, and how long
+    from its first update on."""
 
     module: Path
     outcome: Any
     account: Account
     seconds: float
     cold_seconds: float
+    training_seconds: float
 
 
 def left_alone(name: str, folder: Path, cache: Path) -> Undisturbed:
@@ -33,12 +36,17 @@ def left_alone(name: str, folder: Path, cache: Path) -> Undisturbed:
     module = folder / f"{name}.py"
     folder.mkdir(parents=True, exist_ok=True)
     module.write_text(STUDIES[name])
-    seconds = [seconds_to_end(start(module, folder / f"alone{i}", folder / "log", cache)) for i in range(2)]
+    cold = seconds_to_end(start(module, folder / "alone0", folder / "log0", cache))
+    began = time.perf_counter()
+    process = start(module, folder / "alone1", folder / "log1", cache)
+    trains(process, folder / "log1")
+    to_train = time.perf_counter() - began
+    training = seconds_to_end(process)
     store = Store(folder / "alone0" / name)
     account = Account([*load_study(str(module)).runs, *followed(store)])
     found = [outcome(module, folder / f"alone{i}") for i in range(2)]
     assert found[0] == found[1], f"{name} differs from itself, left alone"
-    return Undisturbed(module, found[0], account, seconds[1], seconds[0])
+    return Undisturbed(module, found[0], account, to_train + training, cold, training)
 
 
 def kill_until_done(alone: Undisturbed, folder: Path, cache: Path, most_kills: int, seed: int) -> int:
@@ -57,9 +65,12 @@ def kill_until_done(alone: Undisturbed, folder: Path, cache: Path, most_kills: i
         is_cold = choose.random() < _COLD_SHARE
         log, where = folder / f"{turn}.log", folder / f"cold{turn}" if is_cold else cache
         process = start(alone.module, results, log, where, *SAVE_EVERY, said=folder / "said")
-        seconds = 1.1 * (alone.cold_seconds if is_cold else alone.seconds)
+        seconds = alone.cold_seconds if is_cold else alone.seconds
         if n_kills < most_kills:
-            was_killed = ended(process, choose.uniform(0, seconds))
+            # Half of the kills fall anywhere in a process's life, half after its first update.
+            if choose.random() < 0.5 and trains(process, log):
+                seconds = alone.training_seconds
+            was_killed = ended(process, choose.uniform(0, 1.1 * seconds))
         else:
             was_killed = bool(seconds_to_end(process) < 0)
         trained = alone.account.trained(log)

@@ -41,6 +41,15 @@ def ended(process: subprocess.Popen[bytes], after_seconds: float) -> bool:
     return False
 
 
+def trains(process: subprocess.Popen[bytes], log: Path) -> bool:
+    """Wait until the process trains; False where it ended without."""
+    while process.poll() is None:
+        if log.exists() and log.stat().st_size:
+            return True
+        time.sleep(0.01)
+    return False
+
+
 def seconds_to_end(process: subprocess.Popen[bytes]) -> float:
     """Wait until the process ends as it should; for how long."""
     began = time.perf_counter()
