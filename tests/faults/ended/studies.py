@@ -53,7 +53,7 @@ LAWS = {"surface": "chinchilla"}
 
 
 def follow_up(fits):
-    return sweep.product(BASE, model=SHAPES[:1], n_tokens=[30_720])
+    return sweep.product(BASE, model=SHAPES[:1], n_tokens=[30_720], init_seed=[1])
 """
 
 # For many workers at once.
