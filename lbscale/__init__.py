@@ -24,6 +24,7 @@ _PLACES = {
     "results_table": "lbscale.store",
     "run": "lbscale.conduct",
     "run_key": "lbscale.spec",
+    "versus": "lbscale.laws",
 }
 _ROOMS = ("clock", "count", "data", "laws", "plan", "report", "spec", "store", "sweep")
 

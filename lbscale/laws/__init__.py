@@ -22,6 +22,7 @@ from lbscale.laws.steps_to_target import batch_regime
 from lbscale.laws.trajectory import trajectory_predictions
 from lbscale.laws.transfer import Transfer, learning_rate_transfer
 from lbscale.laws.two_step import two_step
+from lbscale.laws.versus import Versus, versus
 
 __all__ = [
     "CHINCHILLA",
@@ -34,6 +35,7 @@ __all__ = [
     "Parameter",
     "Prediction",
     "Transfer",
+    "Versus",
     "baselines",
     "batch_regime",
     "by_convention",
@@ -61,4 +63,5 @@ __all__ = [
     "trajectory_predictions",
     "two_step",
     "upper_edge",
+    "versus",
 ]
