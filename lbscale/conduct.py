@@ -254,7 +254,7 @@ def _prediction(run: Run, fits: Mapping[str, laws.Fit], table: pd.DataFrame) -> 
         "batch_size_tokens": float(run.batch.batch_size_tokens),
     }
     predicted = {
-        name: fit.predict(**{column: point[column] for column in fit.law.columns}).document()
+        name: laws.prediction_document(fit, **{column: point[column] for column in fit.law.columns})
         for name, fit in fits.items()
         if set(fit.law.columns) <= set(point)
     }

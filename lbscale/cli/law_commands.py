@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from lbscale.cli import fit_commands
+from lbscale.cli import fit_commands, ledger_commands
 from lbscale.cli.arguments import as_mapping, number, number_pair, print_json
 from lbscale.errors import check
 
@@ -26,6 +26,7 @@ def _add_predict(commands: Any) -> None:
     predict.add_argument(
         "--set", nargs="+", type=number_pair, required=True, metavar="NAME=VALUE", help="where to predict"
     )
+    ledger_commands.add_register(predict)
     predict.add_argument("--json", action="store_true", help="print one JSON document")
     predict.set_defaults(handle=_predict)
 
@@ -42,8 +43,9 @@ def _predict(options: argparse.Namespace) -> None:
     targets = prediction.targets or {fitted.law.targets[0]: prediction.document()}
     for name, found in targets.items():
         check(math.isfinite(found["value"]), "set", prediction.point, f"a point where the law's {name} is finite")
+    registered = {"registered": ledger_commands.register(fitted, options)} if options.register else {}
     if options.json:
-        print_json(plain(prediction.document()))
+        print_json(plain({**prediction.document(), **registered}))
         return
     for (name, found), unit in zip(targets.items(), fitted.law.target_units, strict=True):
         print(f"{name} {found['value']:.5g}{'' if unit == '1' else f' {unit}'}")
@@ -51,6 +53,8 @@ def _predict(options: argparse.Namespace) -> None:
         print(f"  95 % of one new run     {_interval(found['interval_new_run'])}")
     for warning in prediction.warnings:
         print(f"  warning: {warning}")
+    if registered:
+        print(f"  registered as {registered['registered']['name']}")
 
 
 def _add_recommend(commands: Any) -> None:

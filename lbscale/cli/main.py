@@ -10,7 +10,15 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from lbscale import __version__
-from lbscale.cli import gc_command, law_commands, store_commands, study_commands, versus_commands
+from lbscale.cli import (
+    gc_command,
+    import_commands,
+    law_commands,
+    ledger_commands,
+    store_commands,
+    study_commands,
+    versus_commands,
+)
 from lbscale.cli.quiet import quiet_threads
 from lbscale.errors import InputError, Interrupted, check_choice, one_line
 
@@ -44,6 +52,8 @@ def parser() -> argparse.ArgumentParser:
     gc_command.add(commands)
     law_commands.add(commands)
     versus_commands.add(commands)
+    ledger_commands.add(commands)
+    import_commands.add(commands)
     return top
 
 

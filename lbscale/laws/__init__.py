@@ -12,13 +12,16 @@ from lbscale.laws.fit import fit
 from lbscale.laws.form import Law, Parameter
 from lbscale.laws.isoflop import Allocation, envelope, isoflop
 from lbscale.laws.joint import JOINT
+from lbscale.laws.ledger import ledger
 from lbscale.laws.loss_given_up import gap_by_threshold, leave_one_size_out, loss_given_up
 from lbscale.laws.prediction import Prediction
 from lbscale.laws.reading import read_table
 from lbscale.laws.registry import LAWS, get
 from lbscale.laws.result import Fit
+from lbscale.laws.scoring import prediction_document, registrable, score
 from lbscale.laws.step_law import upper_edge
 from lbscale.laws.steps_to_target import batch_regime
+from lbscale.laws.tracking import Track, track
 from lbscale.laws.trajectory import trajectory_predictions
 from lbscale.laws.transfer import Transfer, learning_rate_transfer
 from lbscale.laws.two_step import two_step
@@ -34,6 +37,7 @@ __all__ = [
     "Law",
     "Parameter",
     "Prediction",
+    "Track",
     "Transfer",
     "Versus",
     "baselines",
@@ -54,12 +58,17 @@ __all__ = [
     "isoflop",
     "learning_rate_transfer",
     "leave_one_size_out",
+    "ledger",
     "loss_given_up",
     "optimal_allocation",
     "overtraining_cost",
     "plateau",
+    "prediction_document",
     "read_table",
     "recommend",
+    "registrable",
+    "score",
+    "track",
     "trajectory_predictions",
     "two_step",
     "upper_edge",

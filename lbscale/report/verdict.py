@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from lbscale.laws.scoring import relative_error, score
+
 if TYPE_CHECKING:
     from lbscale.conduct import Conducted
 
@@ -55,19 +57,9 @@ def _scored(item: Mapping[str, Any], row: Mapping[Any, Any] | None) -> dict[str,
     """A registered prediction beside what came of it: `status` is finished, diverged or not trained."""
     status = "not trained" if row is None else row["status"]
     loss = float(row["loss"]) if row is not None and status == "finished" else None
-    by_law = {}
-    for name, said in item["laws"].items():
-        inside = {
-            f"inside_{which}": None if loss is None or None in said[which] else said[which][0] <= loss <= said[which][1]
-            for which in ("interval_mean", "interval_new_run")
-        }
-        by_law[name] = {**said, **inside, "relative_error": _relative_error(said["value"], loss)}
+    by_law = {name: {**said, **score(said, loss)} for name, said in item["laws"].items()}
     return {"key": item["key"], "point": item["point"], "status": status, "measured": loss, "laws": by_law}
 
 
-def _relative_error(predicted: float | None, measured: float | None) -> float | None:
-    return None if predicted is None or measured is None else predicted / measured - 1
-
-
 def _baselines(baselines: Mapping[str, Any], loss: float | None) -> dict[str, Any]:
-    return {name: {**said, "relative_error": _relative_error(said["loss"], loss)} for name, said in baselines.items()}
+    return {name: {**said, "relative_error": relative_error(said["loss"], loss)} for name, said in baselines.items()}

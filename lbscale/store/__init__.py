@@ -9,8 +9,17 @@ from lbscale.store.files import Files, below
 from lbscale.store.garbage import Garbage, find_garbage, finished_trees, living_workers, remove_garbage
 from lbscale.store.layouts import Layouts, WrittenLayout, agreed
 from lbscale.store.leftovers import Leftovers, has_leftovers
+from lbscale.store.predictions import (
+    Outcome,
+    has_work_under_way,
+    outcome,
+    register_prediction,
+    registered_predictions,
+    run_of_key,
+    stores_below,
+)
 from lbscale.store.result import CurvePoint, Result
-from lbscale.store.states import History, KeptState, StateName, States, listed_states
+from lbscale.store.states import History, KeptState, StateName, States, every_state, listed_states
 from lbscale.store.table import HEADLINE_COLUMNS, curves_table, results_table
 from lbscale.store.verification import Finding, Verified, study_folders, verify
 from lbscale.store.workers import Worker, is_gone, listed_workers
@@ -28,6 +37,7 @@ __all__ = [
     "KeptState",
     "Layouts",
     "Leftovers",
+    "Outcome",
     "Result",
     "StateName",
     "States",
@@ -39,18 +49,25 @@ __all__ = [
     "below",
     "curves_table",
     "differing_fields",
+    "every_state",
     "find_garbage",
     "finished_trees",
     "has_leftovers",
+    "has_work_under_way",
     "is_gone",
     "listed_claims",
     "listed_states",
     "listed_workers",
     "living_workers",
+    "outcome",
+    "register_prediction",
+    "registered_predictions",
     "remove_garbage",
     "results_side_by_side",
     "results_table",
+    "run_of_key",
     "source_drift",
+    "stores_below",
     "study_folders",
     "verify",
 ]

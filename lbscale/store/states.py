@@ -123,6 +123,18 @@ def writer_of(name: str) -> str:
     return name.partition("-")[0]
 
 
+def every_state(files: Files) -> list[StateName]:
+    """The states of all checkpoints that are finished, of whatever layout; those that cannot be read are left out."""
+    found: list[StateName] = []
+    for name in listed_states(files):
+        try:
+            document = json.loads(files.read(f"{_FOLDER}/{name}/lanes.json"))
+            found += [_state(fields) for fields in document["lanes"]]
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return found
+
+
 def _state(fields: dict) -> StateName:
     history, runs = fields.pop("history"), tuple(fields.pop("runs"))
     points = tuple(CurvePoint(**point) for point in history["points"])

@@ -1,0 +1,250 @@
+"""Commands about predictions and what came of them: registering one, the ledger of all, and a run under way."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lbscale.cli.arguments import as_mapping, number_pair, print_json
+from lbscale.errors import InputError, check
+
+if TYPE_CHECKING:
+    from lbscale.laws import Fit
+    from lbscale.spec import Run
+    from lbscale.store import Store
+
+FIGURES = (".png", ".svg", ".pdf")
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    """Register the commands."""
+    text = "score the predictions that were registered before their runs: calibration, and skill over simple rules"
+    ledger = commands.add_parser("ledger", help=text, description=text)
+    text = "a folder of studies, or one study's (default: ./results)"
+    ledger.add_argument("results", nargs="?", default="results", metavar="RESULTS", help=text)
+    ledger.add_argument("--figure", type=Path, metavar="PATH.png", help="draw errors and calibration")
+    ledger.add_argument("--json", action="store_true", help="print one JSON document")
+    ledger.set_defaults(handle=_ledger)
+
+    text = "set a running loss curve against what a fitted law predicts of it"
+    track = commands.add_parser("track", help=text, description=text)
+    track.add_argument("fit", type=Path, metavar="FIT.json", help="a fit that `lbscale fit --out` wrote")
+    track.add_argument("curve", type=Path, metavar="CURVE.csv", help="n_tokens, loss, and learning_rate if known")
+    text = "the run's settings at its end: n_tokens, and what the law needs and the curve has no column of"
+    track.add_argument("--at", nargs="+", type=number_pair, metavar="NAME=VALUE", help=text)
+    track.add_argument("--run", metavar="KEY", help="the run's key, or the beginning, where the table has several")
+    track.add_argument("--figure", type=Path, metavar="PATH.png", help="draw the curve, the law and the end")
+    track.add_argument("--json", action="store_true", help="print one JSON document")
+    track.set_defaults(handle=_track)
+
+
+def add_register(predict: argparse.ArgumentParser) -> None:
+    """The options by which `predict` registers what it says."""
+    predict.add_argument("--register", action="store_true", help="write it down before its run, for `lbscale ledger`")
+    text = "with --register: a folder of studies, or one study's (default: ./results)"
+    predict.add_argument("--results", default="results", metavar="DIR", help=text)
+    text = "with --register: the key of the run it is of, or the path of its run.json; else any run at that point"
+    predict.add_argument("--run", metavar="RUN", help=text)
+
+
+def register(fit: Fit, options: argparse.Namespace) -> dict[str, Any]:
+    """Register what `fit` predicts at the options' point; what was registered, and where."""
+    from lbscale import laws
+    from lbscale.store import has_work_under_way, register_prediction, run_of_key, stores_below
+
+    stores = stores_below(options.results)
+    key, run = _asked_run(options.run, stores)
+    item = laws.registrable(fit, key, **as_mapping("set", options.set))
+    others = [each for store in stores if has_work_under_way(store) for each in _study_runs(store)]
+    if key is not None and run is None:
+        run = run_of_key(stores, key) or next((each for each in others if _key(each) == key), None)
+    name, document = register_prediction(options.results, item, fit.n_rows, run, others)
+    said = item["laws"][fit.law.name]
+    return {"name": name, "key": key, "registered_at": document["registered_at"], "data_digest": said["data_digest"]}
+
+
+def _asked_run(asked: str | None, stores: Sequence[Store]) -> tuple[str | None, Run | None]:
+    """The key of the run that is asked for, and the run where its file is given."""
+    if asked is None:
+        return None, None
+    if "/" not in asked and not asked.endswith(".json"):
+        is_key = len(asked) == 16 and set(asked) <= set("0123456789abcdef")
+        check(is_key, "run", asked, "a run's key, of 16 hexadecimal digits, or the path of a run.json")
+        return asked, None
+    from lbscale.spec import from_json
+
+    try:
+        document = json.loads(Path(asked).read_text())
+    except (OSError, ValueError) as error:
+        raise InputError("run", asked, f"a readable run.json is needed: {error}") from None
+    check(isinstance(document, dict), "run", asked, "a JSON object is needed")
+    run = from_json(document)
+    return _key(run), run
+
+
+def _key(run: Run) -> str:
+    from lbscale.spec import run_key
+
+    return run_key(run)
+
+
+def _study_runs(store: Store) -> list[Run]:
+    """The runs of the study that the store's folder is named after, where there is such a module."""
+    from lbscale.study import experiment_paths, load_study
+
+    name = store.files.path().rpartition("/")[2]
+    return list(load_study(name).runs) if name in experiment_paths() else []
+
+
+def ledger_document(results: str) -> dict[str, Any]:
+    """The ledger of a results folder: `laws.ledger` of what is scored, and what is open or cannot be scored."""
+    from lbscale import laws
+    from lbscale.laws.scoring import relative_error
+    from lbscale.laws.text import plain
+    from lbscale.store import Files, outcome, registered_predictions, stores_below, study_folders
+
+    study_folders(Files(results))  # refuses what is no folder
+    stores = stores_below(results)
+    scored: list[dict[str, Any]] = []
+    waiting: dict[bool, list[dict[str, Any]]] = {True: [], False: []}
+    items = registered_predictions(stores)
+    for item in items:
+        found = outcome(stores, item)
+        base = {name: item[name] for name in ("registration", "registered_at", "point")} | {"key": found.key}
+        if found.loss is None:
+            said = {**base, "key": item["key"], "laws": {name: each["value"] for name, each in item["laws"].items()}}
+            waiting[found.status == "open"].append({**said, "status": found.status})
+            continue
+        errors = {name: relative_error(each["loss"], found.loss) for name, each in item["baselines"].items()}
+        for name, each in item["laws"].items():
+            kept = {key: each[key] for key in ("value", "interval_mean", "interval_new_run", "extrapolation")}
+            row = {**base, "law": name, **kept, "measured": found.loss, **laws.score(each, found.loss)}
+            scored.append({**row, "baseline_errors": errors, "n_runs": found.n_runs})
+    document: dict[str, Any] = plain(
+        {
+            "results": results,
+            "n_registered": len(items),
+            "n_scored": len(items) - len(waiting[True]) - len(waiting[False]),
+            "n_open": len(waiting[True]),
+            **laws.ledger(scored),
+            "scored": scored,
+            "open": waiting[True],
+            "not_scored": waiting[False],
+        }
+    )
+    return document
+
+
+def _ledger(options: argparse.Namespace) -> None:
+    _check_figure(options.figure)
+    document = ledger_document(options.results)
+    if options.figure is not None:
+        from lbscale import report
+
+        _save(report.ledger_figure(document), options.figure)
+    if options.json:
+        print_json(document)
+    else:
+        print(_ledger_text(document))
+
+
+def _ledger_text(document: dict[str, Any]) -> str:
+    counts = f"{document['n_registered']} registered predictions: {document['n_scored']} scored"
+    lines = [f"{counts}, {document['n_open']} open, {len(document['not_scored'])} that cannot be scored"]
+    if document["scored"]:
+        lines += ["", *_summary_lines("all", document)]
+        for row in document["by_extrapolation"]:
+            up_to = "and more" if row["up_to"] is None else f"to {row['up_to']:g}"
+            name = "inside the data" if row["up_to"] == 1.0 else f"a factor {row['above']:g} {up_to} outside"
+            lines += _summary_lines(name, row)
+        if len(document["by_law"]) > 1:
+            lines += [line for name, row in document["by_law"].items() for line in _summary_lines(f"law {name}", row)]
+    for row in document["scored"]:
+        pit = "" if row["pit"] is None else f", at {row['pit']:.2f} of its distribution"
+        error = f"{row['law']} said {row['value']:.4f}, measured {row['measured']:.4f}{pit}"
+        lines.append(f"  {row['registration']}: {error}")
+    for row in document["open"] + document["not_scored"]:
+        said = ", ".join(f"{name} says {value:.4f}" for name, value in row["laws"].items() if value is not None)
+        lines.append(f"  {row['registration']}: {row['status']}: {said}")
+    return "\n".join([*lines, *(f"warning: {warning}" for warning in document["warnings"])])
+
+
+def _summary_lines(name: str, row: dict[str, Any]) -> list[str]:
+    lines = [f"{name} ({row['n']})"]
+    for which, words in (("interval_new_run", "of a new run"), ("interval_mean", "of the mean")):
+        share = row["calibration"][which]
+        if share["n"]:
+            low, high = share["interval"]
+            inside = f"{share['n_inside']} of {share['n']}"
+            lines.append(f"  inside the 95 % interval {words}: {inside}, {share['share']:.2f} [{low:.2f}, {high:.2f}]")
+    pit = row["calibration"]["pit"]
+    if pit is not None:
+        lines.append(
+            f"  probability integral transform: mean {pit['mean']:.2f} of {pit['n']}, uniform with p {pit['p']:.2g}"
+        )
+    skill = row["skill"]
+    if skill["mean_relative_error"] is not None:
+        lines.append(f"  mean relative error {100 * skill['mean_relative_error']:.3g} %")
+    for which, words in (("carry_forward", "carrying forward"), ("log_log_line", "a log-log line")):
+        if skill[which] is not None and skill[which]["skill"] is not None:
+            verdict = skill[which]["difference"]["verdict"]
+            error = f"{100 * skill[which]['mean_relative_error']:.3g} %"
+            lines.append(f"  skill over {words} ({error}): {skill[which]['skill']:.2f}, {verdict}")
+    return lines
+
+
+def _track(options: argparse.Namespace) -> None:
+    import numpy as np
+
+    from lbscale import laws
+
+    _check_figure(options.figure)
+    fitted = laws.Fit.load(options.fit)
+    curve = laws.read_table(options.curve)
+    with np.errstate(all="ignore"):  # what is not finite is said to be unknown
+        found = laws.track(fitted, curve, run=options.run, at=as_mapping("at", options.at))
+    if options.figure is not None:
+        from lbscale import report
+
+        _save(report.track_figure(found), options.figure)
+    if options.json:
+        print_json(found.document)
+    else:
+        print(_track_text(found.document))
+
+
+def _track_text(document: dict[str, Any]) -> str:
+    state = {True: "on track", False: "off track", None: "nothing can be compared yet"}[document["on_track"]]
+    off = "" if document["off"] is None else f": {100 * document['off']:+.3g} % of what {document['law']} predicts"
+    latest, final, alone = document["latest"], document["final"], document["law_alone"]
+    end = document["target"]["n_tokens"]
+    lines = [
+        f"{state}{off}",
+        f"  latest: loss {latest['loss']:.4f} at {latest['n_tokens']:.4g} tokens, of {end:.4g}",
+        f"  points to a final loss of {_said(final)}  ({final['source']})",
+        f"  the law alone: {_said(alone)}",
+        *(f"  left out {count}: {reason}" for reason, count in document["n_left_out"].items()),
+    ]
+    return "\n".join([*lines, *(f"  warning: {warning}" for warning in document["warnings"])])
+
+
+def _said(value: dict[str, Any]) -> str:
+    low, high = (f"{end:.4f}" if end is not None else "unknown" for end in value["interval"])
+    return f"at most {value['at_most']:.4f}" if value["value"] is None else f"{value['value']:.4f} [{low}, {high}]"
+
+
+def _check_figure(figure: Path | None) -> None:
+    if figure is not None:
+        check(os.path.isdir(figure.parent), "figure", str(figure), "a path in a folder that exists is needed")
+        check(figure.suffix in FIGURES, "figure", str(figure), f"a name in {', '.join(FIGURES)}")
+
+
+def _save(drawn: Any, figure: Path) -> None:
+    try:
+        drawn.savefig(figure)
+    except OSError as error:
+        raise InputError("figure", str(figure), f"a file that can be written is needed: {error.strerror}") from error
