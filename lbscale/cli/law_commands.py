@@ -43,6 +43,7 @@ def _predict(options: argparse.Namespace) -> None:
     targets = prediction.targets or {fitted.law.targets[0]: prediction.document()}
     for name, found in targets.items():
         check(math.isfinite(found["value"]), "set", prediction.point, f"a point where the law's {name} is finite")
+    ledger_commands.check_register(options)
     registered = {"registered": ledger_commands.register(fitted, options)} if options.register else {}
     if options.json:
         print_json(plain({**prediction.document(), **registered}))

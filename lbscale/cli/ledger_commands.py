@@ -33,7 +33,8 @@ def add(commands: argparse._SubParsersAction) -> None:
     text = "set a running loss curve against what a fitted law predicts of it"
     track = commands.add_parser("track", help=text, description=text)
     track.add_argument("fit", type=Path, metavar="FIT.json", help="a fit that `lbscale fit --out` wrote")
-    track.add_argument("curve", type=Path, metavar="CURVE.csv", help="n_tokens, loss, and learning_rate if known")
+    text = "n_tokens, loss, and learning_rate if known; or a study's folder, whose recorded curves are read"
+    track.add_argument("curve", type=Path, metavar="CURVE.csv", help=text)
     text = "the run's settings at its end: n_tokens, and what the law needs and the curve has no column of"
     track.add_argument("--at", nargs="+", type=number_pair, metavar="NAME=VALUE", help=text)
     track.add_argument("--run", metavar="KEY", help="the run's key, or the beginning, where the table has several")
@@ -49,6 +50,11 @@ def add_register(predict: argparse.ArgumentParser) -> None:
     predict.add_argument("--results", default="results", metavar="DIR", help=text)
     text = "with --register: the key of the run it is of, or the path of its run.json; else any run at that point"
     predict.add_argument("--run", metavar="RUN", help=text)
+
+
+def check_register(options: argparse.Namespace) -> None:
+    """Refuse options that say nothing without --register."""
+    check(options.run is None or options.register, "run", options.run, "it goes with --register")
 
 
 def register(fit: Fit, options: argparse.Namespace) -> dict[str, Any]:
@@ -121,6 +127,8 @@ def ledger_document(results: str) -> dict[str, Any]:
             continue
         errors = {name: relative_error(each["loss"], found.loss) for name, each in item["baselines"].items()}
         for name, each in item["laws"].items():
+            if each.get("target", "loss") != "loss":
+                continue
             kept = {key: each[key] for key in ("value", "interval_mean", "interval_new_run", "extrapolation")}
             row = {**base, "law": name, **kept, "measured": found.loss, **laws.score(each, found.loss)}
             scored.append({**row, "baseline_errors": errors, "n_runs": found.n_runs})
@@ -153,7 +161,7 @@ def _ledger(options: argparse.Namespace) -> None:
 
 
 def _ledger_text(document: dict[str, Any]) -> str:
-    counts = f"{document['n_registered']} registered predictions: {document['n_scored']} scored"
+    counts = f"registered predictions: {document['n_registered']}; {document['n_scored']} scored"
     lines = [f"{counts}, {document['n_open']} open, {len(document['not_scored'])} that cannot be scored"]
     if document["scored"]:
         lines += ["", *_summary_lines("all", document)]
@@ -204,7 +212,7 @@ def _track(options: argparse.Namespace) -> None:
 
     _check_figure(options.figure)
     fitted = laws.Fit.load(options.fit)
-    curve = laws.read_table(options.curve)
+    curve = _recorded_curves(options.curve) if os.path.isdir(options.curve) else laws.read_table(options.curve)
     with np.errstate(all="ignore"):  # what is not finite is said to be unknown
         found = laws.track(fitted, curve, run=options.run, at=as_mapping("at", options.at))
     if options.figure is not None:
@@ -215,6 +223,17 @@ def _track(options: argparse.Namespace) -> None:
         print_json(found.document)
     else:
         print(_track_text(found.document))
+
+
+def _recorded_curves(folder: Path) -> Any:
+    """The curves that a study's store holds, with the settings of their runs."""
+    from lbscale.store import Store, curves_table, results_table
+
+    store = Store(str(folder))
+    keys = store.whole_keys()
+    check(bool(keys), "curve", str(folder), "a CSV file, or a study's folder with recorded runs, is needed")
+    settings = results_table(store, keys)[["key", "learning_rate", "batch_size_tokens"]]
+    return curves_table(store, keys).merge(settings, on="key", how="left")
 
 
 def _track_text(document: dict[str, Any]) -> str:

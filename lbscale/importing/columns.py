@@ -79,6 +79,10 @@ def name_columns(
     kept = {column: frame[column] for column in frame.columns if column in passed and column not in taken}
     order = [*kept, *taken] if not notes.is_own else [c for c in frame.columns if c in kept or c in taken]
     named = pd.DataFrame({**kept, **taken}, index=frame.index)[order]
+    for column in kept:
+        meaning = meanings[column]
+        if meaning is not None:
+            notes.read(column, column, f"another {meaning.name}, kept as it is")
     return named, [column for column in passed if meanings[column] is None]
 
 
@@ -111,7 +115,7 @@ def _best(
         why = f"{len(best)} validation sets have a loss; --map loss=COLUMN chooses another"
         notes.unknown("loss_split", why, "that of C4, as the ladder's own fits")
         return ladder[0]
-    raise InputError("loss", names, "several columns could be it; --map loss=COLUMN says which")
+    raise InputError("loss", f"{len(best)} columns", f"one is needed, and --map loss=COLUMN says which: {names}")
 
 
 def _values(frame: pd.DataFrame, column: str, meaning: Meaning, notes: Notes) -> Any:

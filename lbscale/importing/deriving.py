@@ -14,6 +14,7 @@ from lbscale.importing.notes import Notes
 from lbscale.laws.reading import as_numbers
 
 SAME = 0.01  # relative; token counts are rounded to whole batches
+SAME_MATRICES = 1e-3  # relative; norms and biases are left out
 OF_6ND = 0.02  # relative scatter of FLOPs over 6 N D, where they are counted so
 ANNEALED = 0.2  # share of its peak below which a learning rate has come down
 # Non-embedding parameters of the OLMo ladder's models, as its published fits count them
@@ -47,14 +48,7 @@ def _loss(table: pd.DataFrame, kind: str, notes: Notes) -> pd.DataFrame:
         unit = _unit_by_perplexity(table, loss)
         if unit is not None:
             notes.read("loss", "loss", f"in {unit}: its exponential is the table's perplexity")
-        elif kind in # Non-embedding parameters of the OLMo ladder's models, as its published fits count them
-# (https://github.com/allenai/OLMo-ladder, src/scripts/paper/configs/final.json).
-OLMO_SIZES = {
-    "190M": 190_354_176, "370M": 371_262_464, "760M": 758_220_288, "1B": 1_279_395_840, "1.3B": 1_279_395_840,
-    "7B": 6_887_575_552, "13B": 13_202_396_160,
-}  # fmt: skip
-OLMO_FILE = re.compile(r"^(?:.*[-_])?(\d+(?:\.\d+)?[MB])(?:-\d+(?:\.\d+)?xC)?(?:[-_].*)?$")
-CROSS_ENTROPY_IN_NATS:
+        elif kind in CROSS_ENTROPY_IN_NATS:
             notes.unknown("loss_unit", "no name says it; frameworks log cross-entropy in nats", "nats per token")
         else:
             notes.unknown("loss_unit", "no name says nats, bits or per byte", "nats per token")
@@ -177,12 +171,31 @@ def _params(table: pd.DataFrame, kind: str, notes: Notes) -> pd.DataFrame:
     counted = [kind for kind in ("total", "non_embedding", "active") if f"n_params_{kind}" in table]
     if "params_convention" in table:
         return table
+    if "n_params" in table and (rule := _matrices_rule(table)) is not None:
+        notes.read("n_params", "params_convention", f"non_embedding: {rule} gives it")
+        return table.assign(params_convention="non_embedding")
     if "n_params" in table:
         why = "no name says whether embeddings are counted; --set params_convention=... says it"
         notes.unknown("params_convention", why, "non_embedding")
     elif not counted:
         notes.unknown("n_params", "no column of params; --map n_params=COLUMN or --set n_params=... says it")
     return table
+
+
+def _matrices_rule(table: pd.DataFrame) -> str | None:
+    """The formula of the layers' matrices that gives `n_params`, where the table has the shapes."""
+    if not {"d_model", "n_layers"} <= set(table.columns):
+        return None
+    width, depth, size = (as_numbers(table, name) for name in ("d_model", "n_layers", "n_params"))
+    formulas = {"12 n_layers d_model^2": 12.0 * depth * width**2}
+    if "d_ff" in table:
+        hidden = as_numbers(table, "d_ff")
+        for n_matrices in (2, 3):
+            rule = f"n_layers (4 d_model^2 + {n_matrices} d_model d_ff)"
+            formulas[rule] = depth * width * (4.0 * width + n_matrices * hidden)
+    with np.errstate(all="ignore"):
+        gaps = {rule: np.abs(made / size - 1.0).max() for rule, made in formulas.items()}
+    return next((rule for rule, gap in gaps.items() if gap <= SAME_MATRICES), None)
 
 
 def _olmo_params(table: pd.DataFrame, notes: Notes) -> pd.DataFrame:
@@ -196,7 +209,7 @@ def _olmo_params(table: pd.DataFrame, notes: Notes) -> pd.DataFrame:
         return table.assign(n_params=np.round(sizes))
     found = table["run_id"].astype(str).str.extract(OLMO_FILE)[0] if "run_id" in table else pd.Series(dtype=object)
     if len(found) and found.isin(list(OLMO_SIZES)).all():
-        notes.read("run_id", "n_params_non_embedding", "the ladder's published count of the size that a file is named by")
+        notes.read("run_id", "n_params_non_embedding", "the ladder's published count of the size in the file's name")
         return table.assign(n_params_non_embedding=found.map(OLMO_SIZES).astype(float))
     return table
 

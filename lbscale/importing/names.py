@@ -65,6 +65,7 @@ OWN = {
 }  # fmt: skip
 OWN_TABLE = {"key", "params_convention", "trunk_key", "loss_split", "annealed", "status", "schedule"}
 LOSS_LEAVES = {"loss", "cross_entropy", "cross_entropy_loss", "ce_loss", "ce", "nll", "lm_loss", "nll_loss", "xent"}
+NO_LOSS = {"aux", "auxiliary", "z", "zloss", "router", "balance", "balancing", "kl", "regularization", "distill"}
 UNITS = {
     "perplexity": ("ppl", "perplexity", "valppl"),
     "bits per byte": ("bpb", "bits_per_byte", "loss_bits_per_byte", "loss_bpb"),
@@ -155,12 +156,13 @@ def _loss(parts: Sequence[str], origin: str | None) -> Meaning | None:
     if unit is None and stem.startswith("loss_") and stem.endswith("_nats_per_token"):
         unit = "nats"  # one of several validation sets, named between
         split = split or "validation"
-    if unit is None and stem not in LOSS_LEAVES:
+    of_a_set = split is not None and stem.endswith("_loss") and not words & NO_LOSS  # c4_val_loss
+    if unit is None and stem not in LOSS_LEAVES and not of_a_set:
         return None
     if "downstream_bpb" in parts or origin == "config":
         return None
     exact = list(parts) == ["loss"]
     of_unit = {"nats": 0, None: 0, "bits": 1, "perplexity": 2, "bits per byte": 3}[unit]
-    of_split = 0 if exact else {"validation": 1, None: 2, "train": 3}[split]
+    of_split = 0 if exact else {"validation": 2, None: 4, "train": 6}[split] + of_a_set
     said = "".join((f", {split}" if split else "", f", in {unit}" if unit else ""))
-    return Meaning("loss", f"a loss by its name{said}", unit=unit, split=split, rank=10 * of_unit + of_split)
+    return Meaning("loss", f"a loss by its name{said}", unit=unit, split=split, rank=20 * of_unit + of_split)

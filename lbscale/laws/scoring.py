@@ -27,15 +27,17 @@ SIZES = ("n_params", "n_tokens")
 def prediction_document(fit: Fit, **point: float) -> dict[str, Any]:
     """What `fit` says of one run at `point`, as plain values, with all that is needed to score it later.
 
-    Beside the fields of a `Prediction`: "law", "params" of the law, "convention", "data_digest" and "n_rows" of what
-    the fit rests on, and "distribution" of one more run's first target (null where the fit has no intervals): Student's
-    t of "degrees_of_freedom" about "location", in units of "scale", of the target or, for "of": "ln", its logarithm.
+    Beside the fields of a `Prediction`: "law", the "target" that is its value, "params" of the law, "convention",
+    "data_digest" and "n_rows" of what the fit rests on, and "distribution" of one more run's first target (null where
+    the fit has no intervals): Student's t of "degrees_of_freedom" about "location", in units of "scale", of the target
+    or, for "of": "ln", its logarithm.
     """
     prediction = fit.predict(**point)
     document: dict[str, Any] = plain(
         {
             **prediction.document(),
             "law": fit.law.name,
+            "target": fit.law.targets[0],
             "params": fit.params,
             "convention": fit.convention,
             "n_rows": fit.n_rows,

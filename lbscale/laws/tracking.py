@@ -115,7 +115,7 @@ def _along(
     known = [each for each in inside if each is not None]
     compared = pd.DataFrame(
         {"n_tokens": points["n_tokens"], "loss": measured, "predicted": predicted, "low": low, "high": high}
-    ).assign(inside=inside)
+    ).assign(inside=pd.Series(inside, dtype=object))
     final = _condition(fit, columns, measured, _columns(fit, target, np.array([target["n_tokens"]])))
     alone = fit.predict(**_law_point(fit, target))
     document = {
@@ -239,8 +239,12 @@ def _target(
     if "steps" in fit.law.columns and "batch_size_tokens" in at:
         at["steps"] = at["n_tokens"] / at["batch_size_tokens"]
     needed = [name for name in fit.law.columns if name not in at and name not in fit.law.tuned]
-    if needed:
-        check(False, "at", sorted(at), f"the law needs {', '.join(needed)} too: --at {needed[0]}=...")
+    check(
+        not needed, "at", sorted(at), f"the law needs {', '.join(needed)} too: --at {needed[0] if needed else ''}=..."
+    )
+    open_ = [name for name in fit.law.tuned if name not in at]
+    if open_:
+        warnings.append(f"{', '.join(open_)} not given: the law's best is taken for it")
     return at, warnings
 
 

@@ -43,9 +43,17 @@ class Outcome:
 
 
 def stores_below(results: str) -> list[Store]:
-    """The stores of a results folder, or of the one study that it is; none where there is no folder yet."""
+    """The stores of a results folder, or of the one study that it is; none where there is no folder yet.
+
+    A study that has just begun may hold nothing but a claim.
+    """
     files = Files(results)
-    return [Store(files.path(name)) for name in study_folders(files)] if files.is_folder() else []
+    if not files.is_folder():
+        check(not files.exists(""), "results", results, "a folder is needed")
+        return []
+    claimed = [name for name in files.names() if "claims" in files.names(name)]
+    names = [""] if "claims" in files.names() else sorted({*study_folders(files), *claimed})
+    return [Store(files.path(name)) for name in names]
 
 
 def store_of_predictions(results: str) -> Store:
@@ -59,16 +67,16 @@ def registered_predictions(stores: Iterable[Store]) -> list[dict[str, Any]]:
     """Every registered prediction with its "registration" (a name), "registered_at" and "trained_before" (whether its
     run was there already); raises InputError where a byte of a registration changed."""
     found = []
-    for store in stores:
-        for entry in store.files.names("registered"):
-            document = store.registered(entry.removesuffix(SUFFIX)) if entry.endswith(SUFFIX) else None
-            for item in (document or {}).get("predictions", ()):
-                said = {
-                    "registration": f"{store.files.path().rpartition('/')[2]}/{entry.removesuffix(SUFFIX)}",
-                    "registered_at": document["registered_at"],  # type: ignore[index]
-                    "trained_before": item["key"] in document.get("trained_before", ()),  # type: ignore[union-attr]
-                }
-                found.append({**item, **said})
+    for store, name, document in _documents(stores):
+        if "predictions" not in document:
+            continue
+        path = f"{store.files.path()}/registered/{name}{SUFFIX}"
+        schema, allowed = document.get("schema"), f"this lbscale reads schema {REGISTRATION_SCHEMA}: {path}"
+        check(schema == REGISTRATION_SCHEMA, "registered.schema", schema, allowed)
+        for item in document["predictions"]:
+            late = item["key"] is not None and item["key"] in document["trained_before"]
+            said = {"registration": f"{store.files.path().rpartition('/')[2]}/{name}", "trained_before": late}
+            found.append({**item, **said, "registered_at": document["registered_at"]})
     return found
 
 
@@ -132,14 +140,16 @@ def has_work_under_way(store: Store) -> bool:
     return bool(every_state(store.files)) or any(claim.owner is not None for claim in listed_claims(store.files))
 
 
+def _documents(stores: Iterable[Store]) -> list[tuple[Store, str, dict[str, Any]]]:
+    """Every whole registration with its store and name."""
+    listed = [(store, entry) for store in stores for entry in store.files.names("registered") if entry.endswith(SUFFIX)]
+    read = [(store, name, store.registered(name)) for store, name in ((s, e.removesuffix(SUFFIX)) for s, e in listed)]
+    return [(store, name, document) for store, name, document in read if document is not None]
+
+
 def _decided(stores: Iterable[Store]) -> list[Run]:
-    documents = [
-        store.registered(entry.removesuffix(SUFFIX))
-        for store in stores
-        for entry in store.files.names("registered")
-        if entry.endswith(SUFFIX)
-    ]
-    return [from_json(run) for document in documents if document is not None for run in document.get("runs", ())]
+    """Runs that a registration names."""
+    return [from_json(run) for _, _, document in _documents(stores) for run in document.get("runs", ())]
 
 
 def _loss_of(result: Result, key: str) -> tuple[str, str, float | None]:
