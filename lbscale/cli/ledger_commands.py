@@ -153,6 +153,8 @@ def _ledger(options: argparse.Namespace) -> None:
     if options.figure is not None:
         from lbscale import report
 
+        needed = "a scored prediction to draw is needed: no registered one has its run yet"
+        check(bool(document["scored"]), "figure", str(options.figure), needed)
         _save(report.ledger_figure(document), options.figure)
     if options.json:
         print_json(document)

@@ -11,7 +11,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from lbscale.laws.ledger import factor_of
-from lbscale.report.style import ACCENT, INK, MUTED, WARM, styled
+from lbscale.report.style import ACCENT, INK, MUTED, WARM, log_ticks, styled
 
 FARTHEST = 1e3  # where a prediction is drawn that reaches without end
 WORDS = {"carry_forward": "carried forward", "log_log_line": "log-log line"}
@@ -44,6 +44,7 @@ def ledger_figure(document: Mapping[str, Any]) -> Figure:
             ylabel="measured / predicted - 1, %",
             title=f"{len(scored)} registered predictions",
         )
+        log_ticks(left.xaxis, counts=False)
         left.legend()
         _draw_calibration(right, document)
     return figure

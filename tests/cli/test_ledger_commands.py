@@ -12,10 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lbscale import conduct, laws, load_study
 from lbscale.clock import trunk_key
 from lbscale.count import count_params
 from lbscale.spec import AdamW, Constant, ConstantBatch, Corpus, Decoder, Run, run_key, to_json
 from lbscale.store import Claims, Result, Store, Worker
+from lbscale.study import Study
 
 Command = Callable[..., Any]
 RESULT = Result(
@@ -68,6 +70,8 @@ def test_predictions_are_registered_scored_and_listed(fitted: Path, lbscale: Com
         assert said["registered"]["key"] is None and len(said["registered"]["data_digest"]) == 64
     opened = lbscale("ledger", "--json").json
     assert (opened["n_registered"], opened["n_scored"], opened["n_open"]) == (4, 0, 4)
+    early = lbscale("ledger", "--figure", "ledger.png")
+    assert early.code == 2 and "a scored prediction" in early.err and not (folder / "ledger.png").exists()
     store = Store(folder / "results" / "study")
     for run in runs[:3]:
         loss = float(truth(count_params(run.model).non_embedding, run.n_tokens))
@@ -106,13 +110,26 @@ def test_claims_of_a_study_s_own_module_are_seen(fitted: Path, lbscale: Command,
     (folder / "experiments").mkdir()
     module = (folder / "mine.py").read_text().replace('"n_tokens": 1024', '"n_tokens": 131072')
     (folder / "experiments" / "theirs.py").write_text(module)
-    from lbscale import load_study
-
     run = load_study("theirs").runs[0]
     files = Store(folder / "results" / "theirs").files
     assert Claims(files, Worker(files), 60.0).acquire(trunk_key(run))
     done = lbscale("predict", str(fitted), *words_at(run), "--register")
     assert done.code == 2 and "this one is under way in" in done.err
+
+
+def test_a_study_s_follow_up_is_scored_by_the_same_ledger(fitted: Path, lbscale: Command, folder: Path) -> None:
+    follow_up = [run_of(64, 4_194_304), run_of(96, 4_194_304)]
+    study = Study("mine", "?", tuple(follow_up), {"surface": laws.get("chinchilla")}, lambda fits: follow_up)
+    table = pd.read_csv(folder / "t.csv").assign(key=[f"{i:016x}" for i in range(36)])
+    store = Store(folder / "results" / "mine")
+    conduct._register(study, table, {"surface": laws.Fit.load(fitted)}, store)
+    for run in follow_up:
+        loss = float(truth(count_params(run.model).non_embedding, run.n_tokens))
+        store.write(run, dataclasses.replace(RESULT, loss=loss))
+    found = lbscale("ledger", "--json").json
+    assert (found["n_registered"], found["n_scored"], found["by_law"].keys()) == (2, 2, {"surface"})
+    assert found["calibration"]["pit"]["n"] == 2 and found["skill"]["log_log_line"]["n"] == 2
+    assert "2 predictions rest on 1 registrations" in found["warnings"][0]
 
 
 @pytest.mark.parametrize(
