@@ -57,11 +57,10 @@ def _draw_calibration(axis: Any, document: Mapping[str, Any]) -> None:
         if share["n"]:
             axis.plot([i, i], share["interval"], color=ACCENT)
             axis.plot(i, share["share"], "o", color=ACCENT)
-            axis.annotate(
-                f"{share['n_inside']} of {share['n']}", (i, share["share"]), (6, 0), textcoords="offset points"
-            )
     axis.axhline(0.95, color=WARM, ls="--", lw=1)
-    axis.set_xticks(range(len(brackets)), [name for name, _ in brackets])
+    counts = [(name, row["calibration"]["interval_new_run"]) for name, row in brackets]
+    labels = [f"{name}\n{share['n_inside']} of {share['n']}" for name, share in counts]
+    axis.set_xticks(range(len(brackets)), labels)
     axis.set(ylim=(-0.03, 1.03), xlim=(-0.5, len(brackets) - 0.3), ylabel="share inside the 95 % interval of a new run")
     axis.set(xlabel="factor outside the data", title="calibration, with 95 % binomial intervals")
 

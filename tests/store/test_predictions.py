@@ -10,11 +10,13 @@ from typing import Any
 
 import fsspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lbscale.clock import prefix_key, trunk_key
 from lbscale.count import count_params
 from lbscale.errors import InputError
-from lbscale.spec import Run, run_key
+from lbscale.spec import AdamW, Constant, ConstantBatch, Corpus, Decoder, Run, run_key
 from lbscale.store import (
     Claims,
     Files,
@@ -32,6 +34,7 @@ from lbscale.store import (
     stores_below,
     verify,
 )
+from lbscale.store.predictions import _is_at
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -112,6 +115,24 @@ def test_a_prediction_of_a_run_under_way_is_refused(results: str, run: Run, begu
     assert files_below(results) == before
     other = dataclasses.replace(run, learning_rate=0.5)
     register_prediction(results, item(point_of(other), run_key(other)), 30, other)  # of another trunk
+
+
+@given(st.floats(1e-5, 1.0))
+def test_a_setting_rounded_to_three_digits_is_the_same_and_another_is_not(rate: float) -> None:
+    run = Run(
+        model=Decoder(d_model=16, n_layers=1, n_heads=1, d_ff=16),
+        data=Corpus(name="text", fingerprint="f", seq_len=64),
+        optimizer=AdamW(),
+        schedule=Constant(),
+        batch=ConstantBatch(64),
+        learning_rate=rate,
+        n_tokens=1024,
+        init_seed=0,
+        data_seed=0,
+    )
+    assert _is_at(run, {**point_of(run), "learning_rate": float(f"{rate:.3g}")}, "non_embedding")
+    assert not _is_at(run, {**point_of(run), "learning_rate": 1.01 * rate}, "non_embedding")
+    assert not _is_at(run, {**point_of(run), "epochs": 1.0}, "non_embedding")
 
 
 def test_it_is_registered_once(results: str, run: Run) -> None:
