@@ -76,13 +76,14 @@ def name_columns(
     for name, value in given.items():
         taken[name] = _stated(name, value)
         notes.read("", name, f"stated for all rows: {value}")
-    kept = {column: frame[column] for column in frame.columns if column in passed and column not in taken}
+    free = [column for column in frame.columns if column in passed]
+    kept = {f"{column}_as_found" if column in taken else column: frame[column] for column in free}
     order = [*kept, *taken] if not notes.is_own else [c for c in frame.columns if c in kept or c in taken]
     named = pd.DataFrame({**kept, **taken}, index=frame.index)[order]
-    for column in kept:
+    for column, name in zip(free, kept, strict=True):
         meaning = meanings[column]
         if meaning is not None:
-            notes.read(column, column, f"another {meaning.name}, kept as it is")
+            notes.read(column, name, f"another {meaning.name}, kept as it is")
     return named, [column for column in passed if meanings[column] is None]
 
 

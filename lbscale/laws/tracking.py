@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lbscale.errors import check
+from lbscale.errors import check, check_choice
 from lbscale.laws.many import predict_many
 from lbscale.laws.prediction import log_if
 from lbscale.laws.reading import as_numbers, check_column
@@ -220,6 +220,7 @@ def _target(
     """The run's settings at its end, and what of them was not given."""
     warnings = []
     for name, value in at.items():
+        check_choice("at", name, {*SETTINGS, *fit.law.columns, "n_tokens"})
         check(math.isfinite(value) and value > 0, name, value, "a positive number is needed")
     for name in SETTINGS:
         if name in at or name not in frame or (name not in fit.law.columns and name == "learning_rate"):

@@ -172,6 +172,12 @@ def test_what_is_mapped_and_stated_goes_before_every_rule(tmp_path: Path) -> Non
     assert found.table["val_loss"].tolist() == [3.2, 3.0] and set(found.table["seq_len"]) == {2048}
 
 
+def test_a_column_whose_name_is_taken_stays_under_another(tmp_path: Path) -> None:
+    found = imported(tmp_path, {**RUNS, "loss": [9.0, 8.0]}, map={"loss": "val_loss"})
+    assert found.table["loss"].tolist() == [3.2, 3.0] and found.table["loss_as_found"].tolist() == [9.0, 8.0]
+    assert {"column": "loss", "name": "loss_as_found", "rule": "another loss, kept as it is"} in found.columns
+
+
 def test_columns_that_are_as_good_are_not_chosen_between(tmp_path: Path) -> None:
     found = imported(tmp_path, {**RUNS, "lr": [1e-3, 2e-3], "base_lr": [1e-3, 3e-3]})
     assert "learning_rate" in open_conventions(found) and "learning_rate" not in found.table

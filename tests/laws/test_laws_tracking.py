@@ -142,6 +142,7 @@ def test_runs_of_a_table_are_told_by_their_keys(surface: Fit) -> None:
     ("columns", "at", "match"),
     [
         ({}, {"n_tokens": 2e10}, "at: .* the law needs n_params too"),
+        ({}, {**SURFACE_RUN, "n_token": 2e10}, "at: 'n_token' cannot be used; did you mean 'n_tokens'"),
         ({}, {"n_params": -1.0}, "n_params: -1.0 cannot be used; a positive number"),
         ({"loss": [np.nan] * 3}, SURFACE_RUN, "curve: '3 rows' cannot be used"),
     ],
