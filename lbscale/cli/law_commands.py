@@ -7,8 +7,8 @@ import math
 from pathlib import Path
 from typing import Any
 
-from lbscale.cli import fit_commands, ledger_commands
-from lbscale.cli.arguments import as_mapping, number, number_pair, print_json
+from lbscale.cli import fit_commands, ledger_commands, recommend_view
+from lbscale.cli.arguments import as_mapping, number_pair, print_json
 from lbscale.errors import check
 
 
@@ -16,7 +16,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     """Register the commands."""
     fit_commands.add(commands)
     _add_predict(commands)
-    _add_recommend(commands)
+    recommend_view.add(commands)
 
 
 def _add_predict(commands: Any) -> None:
@@ -56,45 +56,6 @@ def _predict(options: argparse.Namespace) -> None:
         print(f"  warning: {warning}")
     if registered:
         print(f"  registered as {registered['registered']['name']}")
-
-
-def _add_recommend(commands: Any) -> None:
-    text = "recommend settings for a size and a token budget, or for a compute budget"
-    recommend = commands.add_parser("recommend", help=text, description=text)
-    recommend.add_argument("--n-params", type=number, metavar="N", help="parameters, counted as the fits count them")
-    recommend.add_argument("--n-tokens", type=number, metavar="D", help="training tokens")
-    recommend.add_argument("--flops", type=number, metavar="C", help="instead of both: training FLOPs, counted as 6ND")
-    recommend.add_argument(
-        "--from", dest="fits", nargs="+", type=Path, default=[], metavar="FIT.json", help="fitted laws"
-    )
-    recommend.add_argument("--json", action="store_true", help="print one JSON document")
-    recommend.set_defaults(handle=_recommend)
-
-
-def _recommend(options: argparse.Namespace) -> None:
-    import numpy as np
-
-    from lbscale import laws
-    from lbscale.laws.text import plain
-
-    check(bool(options.fits), "from", options.fits, "at least one fit that `lbscale fit --out` wrote is needed")
-    fits = [laws.Fit.load(path) for path in options.fits]
-    with np.errstate(all="ignore"):  # what is not finite is said to be unknown
-        answer = laws.recommend(fits, n_params=options.n_params, n_tokens=options.n_tokens, flops=options.flops)
-    if options.json:
-        print_json(plain(answer))
-        return
-    for name, field in answer.items():
-        if name == "warnings":
-            continue
-        if field["value"] is None:
-            print(f"{name:28} -  ({field['source']})")
-        else:
-            interval = f"  95 %: {_interval(field['interval'])}" if field["interval"] else ""
-            bound = f" {field['bound']}" if field.get("bound") else ""
-            print(f"{name:28}{bound} {field['value']:.4g}{interval}  ({field['source']})")
-    for warning in answer["warnings"]:
-        print(f"warning: {warning}")
 
 
 def _interval(interval: list[float | None]) -> str:

@@ -24,14 +24,15 @@ def _widths() -> Iterator[int]:
     yield from range(256, 32_768 + 1, 64)
 
 
-def decoder_of_size(n_params: float, **choices: object) -> Decoder:
-    """The decoder nearest `n_params` non-embedding parameters at about the ladder's width per layer.
+def decoder_of_size(n_params: float, *, width_per_layer: float | None = None, **choices: object) -> Decoder:
+    """The decoder nearest `n_params` non-embedding parameters at about the given width per layer, or the ladder's.
 
     The feed-forward width is 8/3 of the model's, in steps of 8, so that a layer holds about 12 d_model^2. `choices` are
     further Decoder fields. Raises InputError outside 2e3 to 1e12 parameters.
     """
     check(2e3 <= n_params <= 1e12, "n_params", n_params, "from 2e3 to 1e12 non-embedding parameters is allowed")
-    target = _width_per_layer(n_params)
+    check(width_per_layer is None or width_per_layer > 0, "width_per_layer", width_per_layer, "a positive number")
+    target = width_per_layer or _width_per_layer(n_params)
 
     def cost(model: Decoder) -> float:
         size_error = abs(math.log(count_params(model).non_embedding / n_params))

@@ -1,6 +1,7 @@
 """Laws of loss and tuning: forms, fits with their uncertainty, hold-out, optima, recommendations."""
 
-from lbscale.laws.answer import baselines, compute_optimal, recommend
+from lbscale.laws.answer import compute_optimal, recommend
+from lbscale.laws.baselines import baselines
 from lbscale.laws.budget import iso_flop, iso_loss, optimal_allocation, overtraining_cost
 from lbscale.laws.by_convention import by_convention
 from lbscale.laws.cell_optimum import cell_optima, plateau

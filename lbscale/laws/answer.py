@@ -1,47 +1,63 @@
-"""Questions asked of fitted laws: what to train, what it will lose, and what simple rules would have said."""
+"""What to train, from fitted or published laws: sizes, settings, the loss, and how far settings may be moved."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from lbscale.errors import InputError, check
 from lbscale.laws.budget import Flops, optimal_allocation, six_n_d
+from lbscale.laws.fields import SIZES, Question, Recount, needs, nothing, outside, predicted, said
 from lbscale.laws.form import positive
-from lbscale.laws.prediction import Prediction
-from lbscale.laws.reading import read_table
-from lbscale.laws.registry import get
+from lbscale.laws.plateau import BATCH, RATE, gives_rate_at_batch, moved_rate, rate_at_batch, rate_exponent
+from lbscale.laws.plateau_answer import widen
+from lbscale.laws.published import entry_of, name_of, published, schedule_warnings, short_name
+from lbscale.laws.published_table import DEFAULTS
 from lbscale.laws.result import Fit
-from lbscale.laws.table import prepare
 
-SIZES = {"n_params", "n_tokens"}
-FIELDS = ("n_params", "n_tokens", "learning_rate", "batch_size_tokens", "loss", "critical_batch_size_tokens")
+FIELDS = ("n_params", "n_tokens", RATE, BATCH, "loss", "critical_batch_size_tokens")
 # A learning rate may follow the batch, so it comes after it.
-SETTINGS = ("batch_size_tokens", "learning_rate", "critical_batch_size_tokens")
+SETTINGS = (BATCH, RATE, "critical_batch_size_tokens")
 
 
 def recommend(
-    fits: Fit | Iterable[Fit] | Mapping[str, Fit],
+    fits: Fit | str | Iterable[Fit | str] | Mapping[str, Fit] | None = None,
     *,
     n_params: float | None = None,
     n_tokens: float | None = None,
     flops: float | None = None,
     count_flops: Flops = six_n_d,
+    batch_size_tokens: float | None = None,
+    give_up_percent: float | None = None,
+    give_up: float | None = None,
+    schedule: str | None = None,
+    params_convention: str | None = None,
+    recount: Recount | None = None,
 ) -> dict[str, Any]:
     """What to train, given n_params and n_tokens, or a budget in FLOPs.
 
+    Args:
+        fits: fits, or names of published laws (`published.PUBLISHED`); by default `published_table.DEFAULTS`.
+        batch_size_tokens: the batch to train at, where it is not the best one; the learning rate is the best there.
+        give_up_percent, give_up: what the plateau's settings may give up: per cent of the reducible loss (default 1),
+            or nats per token.
+        schedule: the learning-rate schedule of the run, one of `published_table.SCHEDULES`.
+        params_convention: what `n_params` counts; by default what the first fit that reads it counts.
+        recount: (n_params, convention, other convention) -> n_params; without it published laws of different
+            conventions are given one number, with a warning.
+
     Each field of `FIELDS` is {"value", "interval", "source", "valid_for"}, the value null with the reason as
-    source where no law covers it; a tuned setting also has "bound" ("at most", "at least" or null). The loss
-    has "interval" of the mean and "interval_new_run". The first fit that can answer a field does: by its optimum where
-    it tunes the field, else by predicting it from sizes and from fields that are answered. Raises InputError unless
-    either both sizes or the budget are given, and for fits that count params differently.
+    source where no law covers it, and the interval null where a published law has none; a tuned setting also has
+    "bound" ("at most", "at least" or null). The loss has "interval" of the mean and "interval_new_run". The first fit
+    that can answer a field does: by its optimum where it tunes the field, else by predicting it from sizes and from
+    fields that are answered. "steps" are n_tokens over the batch. "plateau" is that of `plateau.plateau`, with
+    "reducible_loss" and "source", or {"give_up": null, "source": why there is none}. "notes" say what is as it should
+    be. Raises InputError unless either both sizes or the budget are given, and for fits that count params differently.
     """
-    fits = [fits] if isinstance(fits, Fit) else list(fits.values() if isinstance(fits, Mapping) else fits)
-    check(bool(fits), "fits", fits, "at least one fit")
+    fits = _listed(fits)
     sized = n_params is not None and n_tokens is not None
     check(
         sized != (flops is not None) and (sized or (n_params is None and n_tokens is None)),
@@ -51,20 +67,30 @@ def recommend(
     )
     for field, value in (("n_params", n_params), ("n_tokens", n_tokens), ("flops", flops)):
         check(value is None or bool(np.isfinite(value) and value > 0), field, value, "a positive number")
-    answer: dict[str, Any] = {name: _nothing("no fitted law covers it") for name in FIELDS}
-    _check_conventions(fits)
-    warnings = _of_more_than_sizes(fits)
-    surfaces = [fit for fit in fits if "loss" in fit.law.targets and _needs(fit) == SIZES]
+    batch = None if batch_size_tokens is None else positive(BATCH, batch_size_tokens)
+    check(batch is None or n_tokens is None or batch <= n_tokens, BATCH, batch, f"at most n_tokens = {n_tokens}")
+    check(give_up is None or give_up_percent is None, "give_up", give_up, "give_up or give_up_percent, not both")
+    warnings = _of_conventions(fits, recount) + _of_more_than_sizes(fits)
+    surfaces = [fit for fit in fits if "loss" in fit.law.targets and needs(fit) == SIZES]
+    answer: dict[str, Any] = {name: nothing("no fitted law covers it") for name in FIELDS}
+    convention = params_convention or _convention(surfaces + fits)
     if flops is not None and surfaces:
         split = compute_optimal(surfaces[0], flops, count_flops)
         answer.update({name: split[name] for name in ("n_params", "n_tokens")})
         warnings += split["warnings"] if split["n_params"]["value"] is None else []  # the loss's say the same
         n_params, n_tokens = split["n_params"]["value"], split["n_tokens"]["value"]
+        convention = surfaces[0].convention["params"]
     elif sized:
         for name, value in (("n_params", n_params), ("n_tokens", n_tokens)):
             answer[name] = {"value": value, "interval": None, "source": "given", "valid_for": None}
+    flat = {"give_up": None, "source": "no law says how loss rises away from the best settings", "valid_for": None}
+    answer |= {"steps": nothing("no batch is known"), "plateau": flat, "notes": []}
     if n_params is not None and n_tokens is not None:
-        warnings += _settings_and_loss(answer, fits, surfaces, {"n_params": n_params, "n_tokens": n_tokens})
+        question = Question(n_params, n_tokens, convention, recount)
+        warnings += _fill(answer, fits, surfaces, question, batch)
+        warnings += widen(answer, fits, surfaces, question, batch, give_up_percent, give_up)
+    used = _used(answer, fits)
+    warnings += schedule_warnings({short_name(fit): fit for fit in used}, schedule)
     return {**answer, "warnings": list(dict.fromkeys(warnings))}
 
 
@@ -76,133 +102,120 @@ def compute_optimal(fit: Fit, flops: float, count_flops: Flops = six_n_d) -> dic
     try:
         found = optimal_allocation(fit, flops, count_flops)
     except InputError as error:
-        reason = _nothing(error.allowed)
+        reason = nothing(error.allowed)
         return {"n_params": reason, "n_tokens": reason, "warnings": ["no compute-optimal size was found"]}
-    said = {"source": fit.law.name, "valid_for": _valid_for(fit)}
     return {
-        "n_params": {**found["n_params"], **said},
-        "n_tokens": {**found["n_tokens"], **said},
+        "n_params": said(fit, found["n_params"]),
+        "n_tokens": said(fit, found["n_tokens"]),
         "warnings": found["warnings"],
     }
 
 
-def baselines(
-    table: str | Path | pd.DataFrame, n_params: float, n_tokens: float, *, flops: float | None = None
-) -> dict[str, dict[str, Any]]:
-    """Losses that two simple rules predict for a run of n_params on n_tokens, which takes `flops`.
-
-    "carry_forward": the best loss of the largest model trained, at its token budget nearest n_tokens.
-    "log_log_line": a straight line of ln loss against ln FLOPs through the best losses so far at each compute (the
-    running minimum over cells). FLOPs are the table's `train_flops` where it has them for every run and `flops` is
-    given, else 6ND on both sides. Each is {"loss", "rule", "n_points"}; the loss is null where there are too few
-    points.
-    """
-    point = {"n_params": n_params, "n_tokens": n_tokens, **({} if flops is None else {"flops": flops})}
-    point = {name: positive(name, value) for name, value in point.items()}
-    frame = read_table(table).reset_index(drop=True)
-    rows = prepare(frame, get("chinchilla"))
-    sizes, tokens, loss = rows.columns["n_params"], rows.columns["n_tokens"], rows.target
-    distance = np.where(sizes == sizes.max(), np.abs(np.log(tokens / point["n_tokens"])), np.inf)
-    nearest = rows.cell == rows.cell[np.argmin(distance)]
-    compute, target, counted = six_n_d(sizes, tokens), 6.0 * point["n_params"] * point["n_tokens"], "6ND"
-    if "flops" in point and "train_flops" in frame:
-        exact = pd.to_numeric(frame["train_flops"], errors="coerce").to_numpy(float)[rows.index]
-        if (np.isfinite(exact) & (exact > 0)).all():
-            compute, target, counted = exact, point["flops"], "train_flops of the table"
-    best = np.array([np.flatnonzero(rows.cell == c)[np.argmin(loss[rows.cell == c])] for c in np.unique(rows.cell)])
-    best = best[np.lexsort((loss[best], compute[best]))]
-    frontier = loss[best] < np.concatenate([[np.inf], np.minimum.accumulate(loss[best])[:-1]])
-    frontier &= np.concatenate([[True], np.diff(compute[best]) > 1e-9 * compute[best][1:]])
-    best = best[frontier]
-    line = None
-    if best.size > 1:
-        slope, level = np.polyfit(np.log(compute[best]), np.log(loss[best]), 1)
-        line = float(np.exp(level + slope * np.log(target)))
-    return {
-        "carry_forward": {
-            "loss": float(loss[nearest].min()),
-            "n_points": int(nearest.sum()),
-            "rule": f"best loss of {sizes.max():.6g} params, the largest, at {tokens[nearest].max():.6g} tokens",
-        },
-        "log_log_line": {
-            "loss": line,
-            "n_points": int(best.size),
-            "rule": f"straight line of ln loss against ln FLOPs ({counted}) through the best losses",
-        },
-    }
+def _listed(fits: Fit | str | Iterable[Fit | str] | Mapping[str, Fit] | None) -> list[Fit]:
+    if fits is None:
+        fits = DEFAULTS
+    if isinstance(fits, Fit | str):
+        fits = [fits]
+    listed = list(fits.values() if isinstance(fits, Mapping) else fits)
+    check(bool(listed), "fits", listed, "at least one fit")
+    return [published(fit) if isinstance(fit, str) else fit for fit in listed]
 
 
-def _settings_and_loss(
-    answer: dict[str, Any], fits: list[Fit], surfaces: list[Fit], point: dict[str, float]
+def _fill(
+    answer: dict[str, Any], fits: list[Fit], surfaces: list[Fit], question: Question, batch: float | None
 ) -> list[str]:
-    """Fill in tuned settings, the loss and what laws predict of them at `point`; returns warnings."""
+    """Fill in tuned settings, the loss, what laws predict of them, and steps; returns warnings."""
     warnings: list[str] = []
+    if batch is not None:
+        answer[BATCH] = {"value": batch, "interval": None, "source": "given", "valid_for": None, "bound": None}
+        warnings += _rate_at(answer, fits, question, batch)
     for fit in fits:
-        needs = _needs(fit)
-        if not fit.law.tuned or not needs <= point.keys():
+        point = question.needed(fit)
+        if not fit.law.tuned or point is None:
             continue
-        for name, best in fit.optimum(**{name: point[name] for name in needs}).items():
+        for name, best in fit.optimum(**point).items():
             if name in answer and answer[name]["value"] is None:
-                answer[name] = {**best, "source": fit.law.name, "valid_for": _valid_for(fit)}
+                answer[name] = said(fit, best, point)
+                warnings += outside(fit, point)
                 if best["bound"]:
                     warnings.append(f"{name}: its optimum lies outside the tried grid, {best['bound']} this")
     for fit in surfaces[:1]:
-        prediction = fit.predict(**point)
-        answer["loss"] = _predicted(fit, prediction)
-        warnings += prediction.warnings
-    return warnings + _predicted_settings(answer, fits)
+        chosen = {name: answer[name]["value"] for name in (RATE, BATCH) if batch and gives_rate_at_batch(fit)}
+        answer["loss"] = predicted(fit, {**question.at(fit), **chosen}, warnings)
+        if batch and not chosen:
+            answer["notes"].append(
+                "the loss is that of the best settings: see `given_up` of the plateau for the batch's"
+            )
+        if all(factor == 1.0 for factor in answer["loss"]["extrapolation"].values()):
+            answer["notes"].append(f"the point lies inside the data of {short_name(fit)}: nothing is extrapolated")
+    warnings += _predicted_settings(answer, fits, question)
+    if answer[BATCH]["value"] is not None:
+        steps = math.ceil(question.n_tokens / answer[BATCH]["value"])
+        answer["steps"] = {"value": steps, "interval": None, "source": "n_tokens over the batch", "valid_for": None}
+    return warnings
 
 
-def _predicted_settings(answer: dict[str, Any], fits: list[Fit]) -> list[str]:
+def _rate_at(answer: dict[str, Any], fits: list[Fit], question: Question, batch: float) -> list[str]:
+    """Fill in the learning rate at a batch that is given, by the first law that can say it; returns warnings."""
+    for fit in fits:
+        point = question.needed(fit)
+        if fit.law.targets == (RATE,) and BATCH in fit.law.columns and not SIZES.isdisjoint(fit.law.columns):
+            warnings: list[str] = []
+            answer[RATE] = predicted(fit, {**question.at(fit), BATCH: batch}, warnings)
+            return warnings
+        if point is None or not {RATE, BATCH} <= set(fit.law.tuned):
+            continue
+        if gives_rate_at_batch(fit):
+            answer[RATE] = said(fit, {**rate_at_batch(fit, point, batch), "bound": None}, point)
+        else:
+            bowl = next((other for other in fits if gives_rate_at_batch(other)), None)
+            exponent, sd, words = rate_exponent(bowl, (question.needed(bowl) or {}) if bowl else {}, batch)
+            found = said(fit, {**moved_rate(fit, point, batch, exponent, sd), "bound": None}, point)
+            by = f"{words} of {short_name(bowl)}" if bowl is not None else words
+            answer[RATE] = {**found, "source": f"{found['source']}; moved to the given batch by {by}"}
+        return outside(fit, {**point, BATCH: batch})
+    return []
+
+
+def _predicted_settings(answer: dict[str, Any], fits: list[Fit], question: Question) -> list[str]:
     """Fill in settings that a law of sizes predicts from fields that are answered; returns warnings."""
     warnings: list[str] = []
     for field in SETTINGS:
         for fit in fits:
             known = {name: answer[name]["value"] for name in FIELDS if answer[name]["value"] is not None}
-            known |= {"target_loss": known["loss"]} if "loss" in known else {}
+            known |= {**question.at(fit), **({"target_loss": known["loss"]} if "loss" in known else {})}
             columns = set(fit.law.columns)
             follows = columns <= known.keys() and not columns.isdisjoint(SIZES | {"target_loss"})
             if field in known or fit.law.targets != (field,) or not follows:
                 continue
-            prediction = fit.predict(**{name: known[name] for name in columns})
-            answer[field] = _predicted(fit, prediction)
-            warnings += prediction.warnings
+            answer[field] = predicted(fit, known, warnings)
     return warnings
 
 
-def _predicted(fit: Fit, prediction: Prediction) -> dict[str, Any]:
-    return {
-        "value": prediction.value,
-        "interval": prediction.interval_mean,
-        "interval_new_run": prediction.interval_new_run,
-        "source": fit.law.name,
-        "valid_for": _valid_for(fit),
-        "extrapolation": prediction.extrapolation,
-    }
+def _used(answer: Mapping[str, Any], fits: list[Fit]) -> list[Fit]:
+    """The fits that some field rests on."""
+    sources = [str(field["source"]) for field in answer.values() if isinstance(field, dict) and "source" in field]
+    return [fit for fit in fits if any(source.startswith(name_of(fit)) for source in sources)]
 
 
-def _needs(fit: Fit) -> set[str]:
-    """The columns that a law cannot do without: those that it reads and does not tune."""
-    return set(fit.law.columns) - set(fit.law.tuned)
+def _convention(fits: list[Fit]) -> str:
+    return next((fit.convention["params"] for fit in fits if "n_params" in fit.law.columns), "non_embedding")
 
 
 def _of_more_than_sizes(fits: list[Fit]) -> list[str]:
     """What laws of loss are left out because they are about more than sizes, as the epochs of `repetition`."""
-    more = {fit.law.name: sorted(_needs(fit) - SIZES) for fit in fits if "loss" in fit.law.targets}
+    more = {fit.law.name: sorted(needs(fit) - SIZES) for fit in fits if "loss" in fit.law.targets}
     return [f"{name} needs {', '.join(names)} too: ask `predict`" for name, names in more.items() if names]
 
 
-def _check_conventions(fits: list[Fit]) -> None:
+def _of_conventions(fits: list[Fit], recount: Recount | None) -> list[str]:
+    """Refuse fits that count params differently, unless someone can recount; for published laws a warning."""
     sized = [fit for fit in fits if "n_params" in fit.law.columns]
-    counted = [f"{fit.law.name}: {fit.convention['params']}" for fit in sized]
-    alike = len({fit.convention["params"] for fit in sized}) < 2
+    counted = {short_name(fit): fit.convention["params"] for fit in sized}
+    if recount is not None or len(set(counted.values())) < 2:
+        return []
+    said = [f"{name}: {kind}" for name, kind in counted.items()]
+    own = {fit.convention["params"] for fit in sized if entry_of(fit) is None}
     allowed = "fits that count params alike are needed, each being given one number: fit again with --params-convention"
-    check(alike, "params_convention", counted, allowed)
-
-
-def _valid_for(fit: Fit) -> dict[str, Any]:
-    return {"schedule": fit.law.schedule, "params_convention": fit.convention["params"], "range": fit.range}
-
-
-def _nothing(reason: str) -> dict[str, Any]:
-    return {"value": None, "interval": None, "source": reason, "valid_for": None}
+    check(len(own) < 2, "params_convention", said, allowed)
+    return [f"one n_params is given to laws that count params differently ({', '.join(said)})"]

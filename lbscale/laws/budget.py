@@ -54,7 +54,7 @@ def optimal_allocation(fit: Fit, flops: float, count_flops: Flops = six_n_d) -> 
     outside = [
         f"{name} lies outside the fitted {low:.3g} to {high:.3g}"
         for name, value in (("n_params", n_params), ("n_tokens", n_tokens), ("tokens_per_param", n_tokens / n_params))
-        for low, high in [fit.range[name]]
+        for low, high in [fit.range.get(name, (0.0, np.inf))]
         if not low <= value <= high
     ]
     return {

@@ -189,7 +189,7 @@ def test_recommend_and_baselines(rng):
     table = star_table(rng)
     fits = [laws.fit(table, "joint", bootstrap=20), laws.fit(table, "chinchilla", bootstrap=20)]
     answer = laws.recommend(fits, **TARGET)
-    assert set(answer) == {*laws.answer.FIELDS, "warnings"}
+    assert set(answer) >= {*laws.answer.FIELDS, "warnings"}
     assert answer["loss"]["value"] == fits[0].predict(**TARGET).value
     assert answer["critical_batch_size_tokens"]["value"] is None
     with pytest.raises(InputError, match="flops"):

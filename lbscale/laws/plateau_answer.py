@@ -1,0 +1,68 @@
+"""The plateau of a recommendation: which law's bowl, about whose optimum, and for how much of the loss."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lbscale.laws.fields import Question, known, outside, predicted
+from lbscale.laws.form import positive
+from lbscale.laws.plateau import BATCH, RATE, plateau
+from lbscale.laws.published import name_of, short_name, valid_for
+from lbscale.laws.result import Fit
+
+GIVE_UP_PERCENT = 1.0
+
+
+def widen(
+    answer: dict[str, Any],
+    fits: list[Fit],
+    surfaces: list[Fit],
+    question: Question,
+    batch: float | None,
+    percent: float | None,
+    nats: float | None,
+) -> list[str]:
+    """Fill in the plateau, where some law has a bowl and the best settings are known; returns warnings."""
+    bowl = next((fit for fit in fits if fit.law.loss_to_setting is not None), None)
+    share = GIVE_UP_PERCENT if percent is None else positive("give_up_percent", percent)
+    excess = None if nats is None else positive("give_up", nats)
+    best = next((found for fit in fits if (found := _best(fit, question)) is not None), None)
+    if bowl is None or best is None or not surfaces:
+        return _edge_alone(answer, fits)
+    reducible, words = _reducible(surfaces[0], question)
+    excess = share / 100.0 * reducible if excess is None else excess
+    found = plateau(bowl, excess, question.needed(bowl) or {}, best, batch)
+    largest = found["largest_batch_size_tokens"]
+    largest["interval"] = known(largest["interval"], bowl)
+    of_loss = {"reducible_loss": reducible, "reducible_loss_is": words}
+    answer["plateau"] = {**of_loss, **found, "source": name_of(bowl), "valid_for": valid_for(bowl)}
+    warnings = outside(bowl, question.at(bowl))
+    if found[RATE] is None:
+        lost = f"at its best learning rate it gives up {found['given_up']:.3g} nats per token"
+        warnings.append(f"the given batch lies outside the plateau: {lost}")
+    return warnings
+
+
+def _edge_alone(answer: dict[str, Any], fits: list[Fit]) -> list[str]:
+    """The largest batch by a law of it, where there is no bowl."""
+    for fit in fits:
+        if fit.law.name == "batch_upper_edge" and answer["n_tokens"]["value"] is not None:
+            found = predicted(fit, {"n_tokens": answer["n_tokens"]["value"]}, [])
+            answer["plateau"] |= {"largest_batch_size_tokens": found, "source": f"{name_of(fit)}: {fit.law.valid}"}
+    return []
+
+
+def _best(fit: Fit, question: Question) -> dict[str, dict[str, Any]] | None:
+    """The law's best learning rate and batch; None where it does not tune both."""
+    point = question.needed(fit)
+    return fit.optimum(**point) if point is not None and {RATE, BATCH} <= set(fit.law.tuned) else None
+
+
+def _reducible(fit: Fit, question: Question) -> tuple[float, str]:
+    """The loss less the law's irreducible one, or the whole loss where the law has none, and which in words."""
+    loss = fit.predict(**(question.needed(fit) or {})).value
+    name = short_name(fit)
+    if "E" in fit.law.names:
+        unsure = "" if fit.identified["E"] else ", which the data does not identify"
+        return loss - fit.params["E"], f"the loss less E of {name}{unsure}"
+    return loss, f"the whole loss, since {name} has no irreducible one"
