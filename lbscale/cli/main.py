@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from lbscale import __version__
 from lbscale.cli import (
+    design_commands,
     gc_command,
     import_commands,
     law_commands,
@@ -54,6 +55,7 @@ def parser() -> argparse.ArgumentParser:
     versus_commands.add(commands)
     ledger_commands.add(commands)
     import_commands.add(commands)
+    design_commands.add(commands)
     return top
 
 

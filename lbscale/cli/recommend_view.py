@@ -91,7 +91,8 @@ def _answer(options: argparse.Namespace, devices: Devices | None) -> dict[str, A
     from lbscale.laws.published_table import DEFAULTS
 
     fits: list[Any] = [laws.Fit.load(path) for path in options.fits or []]
-    vocabulary = options.vocab_size or (VOCABULARY_OF_BYTES if fits else PUBLISHED_VOCABULARY)
+    usual = VOCABULARY_OF_BYTES if fits else PUBLISHED_VOCABULARY
+    vocabulary = usual if options.vocab_size is None else options.vocab_size
     for field, value in (("vocab_size", vocabulary), ("seq_len", options.seq_len)):
         check(1 <= value <= 10_000_000, field, value, "a whole number from 1 to 10,000,000")
     shapes = Shapes(vocabulary, options.seq_len, options.aspect)
