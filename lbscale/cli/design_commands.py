@@ -40,7 +40,8 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def _design(options: argparse.Namespace) -> None:
     from lbscale.cli.design_module import SCHEDULES, module_text, write_module
-    from lbscale.laws.design import assumed_truth, design
+    from lbscale.laws.design import design
+    from lbscale.laws.expectation import assumed_truth
     from lbscale.laws.form import positive as positive_number
     from lbscale.laws.text import plain
 
@@ -116,11 +117,21 @@ def _document(made: Any, options: argparse.Namespace) -> dict[str, Any]:
             for setting in cell.settings
         ],
         "expected": made.expected,
+        "extrapolation": _extrapolation(made),
         "law": "joint",
         "sources": [name_of(published(name)) for name in made.truth.sources],
         "assumptions": _assumptions(made, options),
         "warnings": _warnings(made, options),
     }
+
+
+def _extrapolation(made: Any) -> dict[str, float]:
+    """Factors by which the target lies outside the design, 1 inside."""
+    columns = {name: [float(getattr(cell, name)) for cell in made.cells] for name in TARGET}
+    target = dict(made.target)
+    columns["tokens_per_param"] = [cell.n_tokens / cell.n_params for cell in made.cells]
+    target["tokens_per_param"] = target["n_tokens"] / target["n_params"]
+    return {name: max(1.0, target[name] / max(values), min(values) / target[name]) for name, values in columns.items()}
 
 
 def _assumptions(made: Any, options: argparse.Namespace) -> list[str]:
@@ -148,13 +159,7 @@ def _warnings(made: Any, options: argparse.Namespace) -> list[str]:
         outside = [f"{column} by a factor {factor:.3g}" for column, factor in worst.items() if factor > 1.0]
         if outside:
             warnings.append(f"the design lies outside the data of {name}: {', '.join(outside)}")
-    inside = all(
-        min(values) <= made.target[name] <= max(values)
-        for name, values in (
-            ("n_params", [cell.n_params for cell in made.cells]),
-            ("n_tokens", [cell.n_tokens for cell in made.cells]),
-        )
-    )
+    inside = all(factor == 1.0 for factor in _extrapolation(made).values())
     return warnings + (["the target lies inside the design: it could be trained itself"] if inside else [])
 
 
@@ -183,6 +188,8 @@ def _lines(document: dict[str, Any]) -> list[str]:
     lines.append(
         f"  given up by the settings that it will recommend: {expected['given_up']['value']:.2g} nats per token"
     )
+    factors = ", ".join(f"{name} {factor:.3g}" for name, factor in document["extrapolation"].items())
+    lines.append(f"the target lies outside the design by factors of: {factors}")
     lines += [f"truth: {source}" for source in document["sources"]]
     lines += [f"assumed: {assumption}" for assumption in document["assumptions"]]
     return lines + [f"warning: {warning}" for warning in document["warnings"]]

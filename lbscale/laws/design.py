@@ -9,6 +9,7 @@ half-width of the target's loss, and what its recommended settings will give up 
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,13 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lbscale.errors import InputError, check
-from lbscale.laws.form import Array, Law
+from lbscale.laws.expectation import Truth, aim_at, expect
 from lbscale.laws.joint import JOINT
-from lbscale.laws.prediction import around
-from lbscale.laws.published import published
-from lbscale.laws.uncertainty import Z975
 
-SETTINGS = ("learning_rate", "batch_size_tokens")
 N_SIZES = (3, 4, 5, 6)
 SPACING = (1, 2, 3, 4)  # steps of the ladder between sizes
 RATIOS = ((0.25, 1.0), (0.5, 2.0), (1.0, 4.0), (0.25, 1.0, 4.0), (0.5, 1.0, 2.0), (1.0, 4.0, 16.0))
@@ -57,23 +54,6 @@ class Ladder:
 
     n_params: Sequence[float]
     flops_per_token: Sequence[float]
-
-
-@dataclass(frozen=True)
-class Truth:
-    """What the design takes for true: `joint`'s parameters at a reference, and where they are from."""
-
-    law: Law
-    theta: NDArray[Any]
-    sources: tuple[str, ...]
-
-    def best(self, n_params: float, n_tokens: float) -> dict[str, float]:
-        """The best settings of a size and budget."""
-        value, reference = dict(zip(self.law.names, map(float, self.theta), strict=True)), self.law.reference or {}
-        n, d = n_params / reference.get("n_params", 1.0), n_tokens / reference.get("n_tokens", 1.0)
-        rate = value["lr_coefficient"] * n ** value["lr_exponent_n_params"] * d ** value["lr_exponent_n_tokens"]
-        batch = value["batch_coefficient"] * d ** value["batch_exponent_n_tokens"]
-        return dict(zip(SETTINGS, (rate, batch), strict=True))
 
 
 @dataclass(frozen=True)
@@ -111,29 +91,6 @@ class Design:
         return dict(zip(JOINT.columns, np.array(rows, float).T, strict=True))
 
 
-def assumed_truth(surface: str, settings: str, bowl: str = "step_law_bowl") -> Truth:
-    """`joint` with the surface of one published law, the best settings of another and the bowl of a third.
-
-    All are given one number of params. Raises InputError for names of other kinds of law.
-    """
-    of_surface, of_settings, of_bowl = (published(name) for name in (surface, settings, bowl))
-    allowed = "a published law E + A/N^alpha + B/D^beta is needed"
-    check(of_surface.law.name == "chinchilla", "surface", surface, allowed)
-    allowed = "a published law of the best learning rate by N and D and the best batch by D is needed"
-    check({"lr_coefficient", "lr_exponent_n_tokens"} <= set(of_settings.law.names), "settings", settings, allowed)
-    check(of_bowl.law.name == "joint", "bowl", bowl, "a published law of the form `joint` is needed")
-    law, params = of_bowl.law, dict(of_bowl.params)
-    for fit in (of_surface, of_settings):
-        names = [name for name in fit.law.names if name in params]
-        if fit is of_settings and fit.law.name == "joint":
-            names = [name for name in names if name.startswith(("lr_c", "lr_exponent_n", "batch_c", "batch_e"))]
-            names = [name for name in names if "curvature" not in name]
-        moved = fit.law.move(fit.theta, fit.law.reference or {}, law.reference or {})
-        params.update({name: float(moved[fit.law.names.index(name)]) for name in names})
-    sources = tuple(dict.fromkeys((surface, settings, bowl)))
-    return Truth(law, np.array([params[name] for name in law.names]), sources)
-
-
 def design(
     truth: Truth,
     target: Mapping[str, float],
@@ -156,7 +113,7 @@ def design(
     check(0.0 < run_sd < 1.0, "run_sd", run_sd, "a relative standard deviation above 0 and below 1")
     check(1 <= n_seeds <= 100, "seeds", n_seeds, "a whole number from 1 to 100")
     found: list[Design] = []
-    cheapest = math.inf
+    cheapest, aim = math.inf, aim_at(truth, target)
     for make in _families(truth, target, ladder, seq_len, n_seeds):
         affordable: tuple[tuple[Cell, ...], float, float, bool] | None = None
         low, high = 0, len(ladder.n_params)
@@ -175,7 +132,7 @@ def design(
         if affordable is not None:
             cells, cost, factor, is_grid = affordable
             whole = Design(cells, truth, dict(target), run_sd, factor, is_grid, cost, {})
-            expected = _expected(whole)
+            expected = expect(truth, whole.columns(), run_sd, aim)
             if expected is not None:
                 found.append(Design(cells, truth, dict(target), run_sd, factor, is_grid, cost, expected))
     if not found:
@@ -192,6 +149,7 @@ def _families(
 ) -> Iterator[Callable[[int], Made | None]]:
     """Designs by the place of their largest size on the ladder; None where the ladder has too few smaller ones."""
     ratio = target["n_tokens"] / target["n_params"]
+    cell_of = functools.cache(functools.partial(_cell, truth))
     for n_sizes, spacing, ratios, factor, is_grid in itertools.product(
         N_SIZES, SPACING, RATIOS, FACTORS, (True, False)
     ):
@@ -209,7 +167,7 @@ def _families(
                 return None
             sizes = [ladder.n_params[place] for place in places]
             cells = [
-                _cell(truth, size, ratio * share * size, seq_len, factor, is_grid and share == ratios[0],
+                cell_of(size, ratio * share * size, seq_len, factor, is_grid and share == ratios[0],
                       n_seeds if size == sizes[0] else 1)
                 for size in sizes
                 for share in ratios
@@ -263,73 +221,3 @@ def _error(expected: Mapping[str, Mapping[str, Any]]) -> float:
     """Nats per token by which the loss and the settings are expected to err."""
     low, high = expected["loss"]["interval_mean"]
     return float(0.5 * (high - low) + expected["given_up"]["value"])
-
-
-def _expected(made: Design) -> dict[str, dict[str, Any]] | None:
-    """Intervals to expect; None for a design that leaves parameters open, or fewer than one degree of freedom."""
-    from scipy.special import stdtrit
-
-    law, theta = made.truth.law, made.truth.theta
-    loss, by_theta = law.value_and_jacobian(theta, law.logs(made.columns()))
-    jacobian = by_theta * np.where(law.is_log, theta, 1.0)[:, None] / loss
-    freedom = loss.size - theta.size
-    if freedom < 1:
-        return None
-    covariance = _covariance(jacobian, law, made.run_sd)
-    if covariance is None:
-        return None
-    t = float(stdtrit(freedom, 0.975))
-
-    def spread(quantity: Callable[[Array], Array]) -> float:
-        gradient = law.gradient(theta, quantity)
-        return math.sqrt(max(0.0, float(gradient @ covariance @ gradient))) * t / Z975
-
-    point = dict(made.target)
-    values = [float(found[0]) for found in law.optimum(theta, **point)]
-    logs: list[Callable[[Array], Array]] = [
-        lambda moved, j=j: np.log(law.optimum(moved, **point)[j][..., 0])  # type: ignore[misc]
-        for j in range(len(values))
-    ]
-    of_loss = spread(logs[-1])
-    return {
-        "loss": {
-            "value": values[-1],
-            "interval_mean": around(values[-1], of_loss),
-            "interval_new_run": around(values[-1], math.hypot(of_loss, made.run_sd * t / Z975)),
-        },
-        **{
-            name: {"value": values[j], "interval": around(values[j], spread(logs[j]))}
-            for j, name in enumerate(SETTINGS)
-        },
-        "given_up": {"value": _given_up(made.truth, logs, spread)},
-    }
-
-
-def _given_up(
-    truth: Truth, logs: Sequence[Callable[[Array], Array]], spread: Callable[[Callable[[Array], Array]], float]
-) -> float:
-    """Mean excess of the loss where ln rate and ln batch err as they spread, the rate's part beyond what the batch
-    moves."""
-    value = dict(zip(truth.law.names, map(float, truth.theta), strict=True))
-    exponent = value["lr_exponent_batch"]
-    of_rate = spread(lambda moved: logs[0](moved) - exponent * logs[1](moved)) ** 2
-    of_batch = spread(logs[1]) ** 2
-    by_rate = value["lr_curvature"] * 0.5 * (1.0 + value["lr_steepness_above"])
-    by_batch = value["batch_curvature"] * 0.5 * (1.0 + value["batch_steepness_above"])
-    return by_rate * of_rate + by_batch * of_batch
-
-
-def _covariance(jacobian: NDArray[Any], law: Law, run_sd: float) -> NDArray[Any] | None:
-    """Covariance (p, p) of the searched coordinates for runs that scatter by `run_sd`; None where it is unbounded."""
-    _, width, stiffness = law.penalty
-    curvature = jacobian @ jacobian.T + np.diag(stiffness)
-    size = np.sqrt(np.diag(curvature))
-    if not (size > 0).all():
-        return None
-    values, vectors = np.linalg.eigh(curvature / np.outer(size, size))
-    if values[0] < 1e-12:
-        return None
-    inverse = (vectors / values) @ vectors.T / np.outer(size, size)
-    pull = np.where(stiffness > 0, stiffness * np.where(stiffness > 0, width, 0.0), 0.0)
-    found: NDArray[Any] = inverse @ (run_sd**2 * (jacobian @ jacobian.T) + np.diag(pull**2)) @ inverse
-    return found

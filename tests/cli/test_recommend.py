@@ -1,0 +1,128 @@
+"""`lbscale recommend` from published laws: budgets, shapes, wall time, schedules, the plateau and its figure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lbscale.cli.hardware import PEAK_FLOPS, parse_devices
+from lbscale.cli.shape import Shapes
+from lbscale.count import count_params, training_flops
+from lbscale.errors import InputError
+from lbscale.spec import Decoder
+
+Command = Callable[..., Any]
+SIZES = ("--n-params", "1e9", "--n-tokens", "1e11")
+DEVICES = ("--devices", "8xh200", "--mfu", "0.4")
+FIELDS = ("n_params", "n_tokens", "learning_rate", "batch_size_tokens", "loss", "critical_batch_size_tokens")
+
+
+def test_the_document_has_the_fields_of_the_contract(lbscale: Command) -> None:
+    document = lbscale("recommend", *SIZES, "--json").json
+    for name in FIELDS:
+        assert document[name].keys() >= {"value", "interval", "source", "valid_for"}
+        assert document[name]["value"] > 0
+    assert document.keys() >= {"warnings", "notes", "plateau", "shape", "steps", "wall_seconds"}
+    assert document["wall_seconds"]["value"] is None
+
+
+def test_params_are_counted_as_each_law_counts_them(lbscale: Command) -> None:
+    document = lbscale("recommend", *SIZES, "--params-convention", "total", "--json").json
+    shape = document["shape"]
+    embeddings = shape["n_params_total"] - shape["n_params_non_embedding"]
+    assert document["learning_rate"]["value"] == pytest.approx(1.79 * (1e9 - embeddings) ** -0.713 * 1e11**0.307)
+    assert document["loss"]["value"] == pytest.approx(1.8172 + 482.01 / 1e9**0.3478 + 2085.43 / 1e11**0.3658)
+    assert shape["n_params_total"] == pytest.approx(1e9, rel=0.03)
+    other = lbscale("recommend", *SIZES, "--params-convention", "non_embedding", "--json").json
+    assert other["learning_rate"]["value"] == pytest.approx(1.79 * 1e9**-0.713 * 1e11**0.307)
+    assert other["loss"]["value"] < document["loss"]["value"]
+
+
+def test_days_on_devices_are_exact_flops(lbscale: Command) -> None:
+    document = lbscale("recommend", "--days", "10", *DEVICES, "--json").json
+    assert document["wall_seconds"]["value"] == pytest.approx(10 * 86_400, rel=1e-6)
+    shape = document["shape"]
+    model = Decoder(
+        **{name: shape[name] for name in ("d_model", "n_layers", "n_heads", "d_ff", "vocab_size")}  # type: ignore[arg-type]
+    )
+    exact = training_flops(model, 2048, round(document["n_tokens"]["value"]))
+    assert exact == pytest.approx(shape["train_flops"])
+    assert exact == pytest.approx(10 * 86_400 * 8 * 989e12 * 0.4, rel=1e-6)
+    counted = count_params(model)
+    assert counted.non_embedding == shape["n_params_non_embedding"]
+    low, high = document["n_tokens"]["interval"]
+    assert low < document["n_tokens"]["value"] < high
+    # Near the optimum of the same budget in 6ND.
+    same = lbscale("recommend", "--flops", str(exact), "--json").json
+    assert document["n_params"]["value"] == pytest.approx(same["n_params"]["value"], rel=0.15)
+
+
+def test_a_width_per_layer_is_kept(lbscale: Command) -> None:
+    wide = lbscale("recommend", *SIZES, "--aspect", "160", "--json").json["shape"]
+    deep = lbscale("recommend", *SIZES, "--aspect", "40", "--json").json["shape"]
+    assert wide["d_model"] / wide["n_layers"] == pytest.approx(160, rel=0.3)
+    assert deep["d_model"] / deep["n_layers"] == pytest.approx(40, rel=0.3)
+
+
+def test_a_size_without_a_decoder_is_answered_without_a_shape(lbscale: Command) -> None:
+    document = lbscale("recommend", "--n-params", "1e13", "--n-tokens", "1e14", *DEVICES, "--json").json
+    assert "d_model" not in document["shape"] and document["wall_seconds"]["value"] is None
+    assert document["loss"]["value"] > 1.8
+    assert "shape" in lbscale("recommend", "--n-params", "1e13", "--n-tokens", "1e14").out
+
+
+def test_a_schedule_of_another_kind_is_named(lbscale: Command) -> None:
+    cosine = lbscale("recommend", *SIZES, "--schedule", "warmup_cosine", "--json").json["warnings"]
+    stable = lbscale("recommend", *SIZES, "--schedule", "warmup_stable_decay", "--json").json["warnings"]
+    assert not any("step_law was measured" in warning for warning in cosine)
+    assert any("step_law was measured under another schedule" in warning for warning in stable)
+
+
+def test_text_says_what_each_number_rests_on(lbscale: Command) -> None:
+    text = lbscale("recommend", *SIZES, "--batch-size-tokens", "2e6", *DEVICES, "--give-up", "2").out
+    for words in (
+        "published step_law",
+        "no interval: ",
+        "moved to the given batch",
+        "largest batch",
+        "8 h200",
+        "note: ",
+    ):
+        assert words in text, words
+
+
+def test_the_plateau_is_drawn(lbscale: Command) -> None:
+    assert lbscale("recommend", *SIZES, "--figure", "plateau.png").code == 0
+    assert Path("plateau.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_one_published_law_alone(lbscale: Command) -> None:
+    document = lbscale("recommend", "--flops", "1e22", "--published", "chinchilla_hoffmann", "--json").json
+    assert document["loss"]["interval"] is None and "exponents" in document["loss"]["valid_for"]["uncertainty"]
+    assert document["learning_rate"]["value"] is None and document["plateau"]["give_up"] is None
+    assert document["steps"]["value"] is None
+
+
+def test_peaks_are_of_dense_bfloat16() -> None:
+    assert {kind: peak / 1e12 for kind, (peak, _) in PEAK_FLOPS.items()} == {
+        "a100": 312, "b200": 2250, "h100": 989, "h200": 989, "v4": 275, "v5e": 197, "v5p": 459, "v6e": 918,
+    }  # fmt: skip
+    assert all("https://" in source for _, source in PEAK_FLOPS.values())
+    assert parse_devices("64xV5P", 0.5).flops_per_second == 64 * 459e12 * 0.5
+
+
+def test_embeddings_larger_than_the_model_are_refused() -> None:
+    with pytest.raises(InputError, match="embeddings"):
+        Shapes(100_000, 128).of_size(1e5, "total")
+    assert Shapes(100_000, 128).recount(1e5, "total", "non_embedding") == 1e5
+
+
+@pytest.mark.parametrize("n_params", [1e6, 3e7, 1e9])
+def test_recounting_goes_there_and_back(n_params: float) -> None:
+    shapes = Shapes(257, 128)
+    there = shapes.recount(n_params, "non_embedding", "total")
+    assert there > n_params
+    assert shapes.recount(there, "total", "non_embedding") == pytest.approx(n_params, rel=2e-2)
