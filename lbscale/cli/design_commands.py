@@ -75,14 +75,15 @@ def _design(options: argparse.Namespace) -> None:
 
 def _ladder(largest: float, seq_len: int, vocab_size: int) -> Any:
     """Sizes that the decoder's ladder has up to the target's, and the exact FLOPs of a token of each."""
-    from lbscale.count import count_params, decoder_of_size, training_flops_per_token
+    from lbscale.cli.shape import sized_decoder
+    from lbscale.count import count_params, training_flops_per_token
     from lbscale.laws.design import Ladder
 
     check(largest >= SMALLEST, "n_params", largest, f"a target of at least {SMALLEST:g} params")
     found: dict[float, float] = {}
     size = SMALLEST
     while size <= min(largest, 1e12):
-        model = decoder_of_size(size, vocab_size=vocab_size)
+        model = sized_decoder(size, vocab_size)
         found[float(count_params(model).non_embedding)] = training_flops_per_token(model, seq_len)
         size *= 10.0 ** (1.0 / STEPS_PER_DECADE)
     sizes = sorted(found)

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from lbscale import sweep
-from lbscale.count import decoder_of_size
+from lbscale.cli.shape import sized_decoder
 from lbscale.errors import InputError
 from lbscale.laws.design import Cell, Design
-from lbscale.spec import AdamW, Corpus, Decoder, Run, Schedule, WarmupCosine, WarmupStableDecay, fraction
+from lbscale.spec import AdamW, Corpus, Run, Schedule, WarmupCosine, WarmupStableDecay, fraction
 
 SCHEDULES = ("warmup_stable_decay", "warmup_cosine")
 DECAY_SHARE, WARMUP_SHARE = 0.2, 64
@@ -26,7 +26,7 @@ def design_runs(design: Design, schedule: str, seq_len: int, vocab_size: int, fi
             "data": corpus,
             "optimizer": optimizer,
             "schedule": _schedule(schedule, _warmup_tokens(design, cell)),
-            "model": _decoder(cell.n_params, vocab_size),
+            "model": sized_decoder(cell.n_params, vocab_size),
             "n_tokens": cell.n_tokens,
         }
         for rate, batch, n_seeds in cell.settings:
@@ -81,10 +81,6 @@ def _schedule(kind: str, warmup_tokens: int) -> Schedule:
 
 def _warmup_tokens(design: Design, cell: Cell) -> int:
     return min(other.n_tokens for other in design.cells if other.n_params == cell.n_params) // WARMUP_SHARE
-
-
-def _decoder(n_params: float, vocab_size: int) -> Decoder:
-    return decoder_of_size(n_params, vocab_size=vocab_size)
 
 
 def _cell_text(design: Design, cell: Cell) -> str:

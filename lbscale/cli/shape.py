@@ -26,14 +26,14 @@ class Shapes:
         non_embedding = n_params
         if convention in ("total", "active"):
             for _ in range(EMBEDDING_ROUNDS):
-                counted = count_params(_decoder(non_embedding, self))
+                counted = count_params(sized_decoder(non_embedding, self.vocab_size, self.width_per_layer))
                 further = n_params - (counted.total - counted.non_embedding)
                 if not further > 0:
                     raise InputError("n_params", n_params, f"more than the embeddings of {self.vocab_size} tokens")
                 if abs(further / non_embedding - 1.0) < 1e-6:
                     break
                 non_embedding = further
-        return _decoder(non_embedding, self)
+        return sized_decoder(non_embedding, self.vocab_size, self.width_per_layer)
 
     def recount(self, n_params: float, convention: str, other: str) -> float:
         """`n_params` as the other convention counts them, by what the nearest decoder has of each."""
@@ -66,5 +66,6 @@ class Shapes:
 
 
 @functools.lru_cache(maxsize=4096)
-def _decoder(n_params: float, shapes: Shapes) -> Decoder:
-    return decoder_of_size(n_params, width_per_layer=shapes.width_per_layer, vocab_size=shapes.vocab_size)
+def sized_decoder(n_params: float, vocab_size: int, width_per_layer: float | None = None) -> Decoder:
+    """`decoder_of_size`, once a size: the ladder has hundreds of rungs to look at."""
+    return decoder_of_size(n_params, width_per_layer=width_per_layer, vocab_size=vocab_size)

@@ -13,12 +13,12 @@ from lbscale.plan import Layout, make_plan
 from lbscale.study import load_study
 
 Command = Callable[..., Any]
-WORDS = ("design", "--target", "n_params=1e8", "n_tokens=2e9", "--budget", "3e15")
+WORDS = ("design", "--target", "n_params=1e7", "n_tokens=2e8", "--budget", "3e14")
 
 
 def test_the_document_prices_runs_alone_and_with_shared_trunks(lbscale: Command) -> None:
     document = lbscale(*WORDS, "--json").json
-    assert document["flops"] < document["flops_alone"] <= document["budget"] == 3e15
+    assert document["flops"] < document["flops_alone"] <= document["budget"] == 3e14
     assert document["n_runs"] == sum(run["n_seeds"] for run in document["runs"])
     loss = document["expected"]["loss"]
     (low, high), (least, most) = loss["interval_mean"], loss["interval_new_run"]
@@ -33,7 +33,7 @@ def test_the_document_prices_runs_alone_and_with_shared_trunks(lbscale: Command)
 def test_the_module_trains_exactly_the_design(lbscale: Command, schedule: str) -> None:
     document = lbscale(*WORDS, "--schedule", schedule, "--module", "designed.py", "--json").json
     study = load_study("designed.py")
-    assert list(study.laws) == ["joint"] and "n_params = 1e+08" in study.question
+    assert list(study.laws) == ["joint"] and "n_params = 1e+07" in study.question
     trained = sorted(
         (
             count_params(run.model).non_embedding,
