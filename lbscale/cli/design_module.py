@@ -6,11 +6,10 @@ import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 
-from lbscale import sweep
 from lbscale.cli.shape import sized_decoder
 from lbscale.errors import InputError
 from lbscale.laws.design import Cell, Design
-from lbscale.spec import AdamW, Corpus, Run, Schedule, WarmupCosine, WarmupStableDecay, fraction
+from lbscale.spec import AdamW, ConstantBatch, Corpus, Run, Schedule, WarmupCosine, WarmupStableDecay, fraction
 
 SCHEDULES = ("warmup_stable_decay", "warmup_cosine")
 DECAY_SHARE, WARMUP_SHARE = 0.2, 64
@@ -22,16 +21,21 @@ def design_runs(design: Design, schedule: str, seq_len: int, vocab_size: int, fi
     optimizer, corpus = AdamW(beta1=0.9, beta2=0.95), Corpus(name=CORPUS, fingerprint=fingerprint, seq_len=seq_len)
     listed: list[Run] = []
     for cell in design.cells:
-        base = {
-            "data": corpus,
-            "optimizer": optimizer,
-            "schedule": _schedule(schedule, _warmup_tokens(design, cell)),
-            "model": sized_decoder(cell.n_params, vocab_size),
-            "n_tokens": cell.n_tokens,
-        }
-        for rate, batch, n_seeds in cell.settings:
-            seeds = sweep.zip(init_seed=range(n_seeds), data_seed=range(n_seeds))
-            listed += sweep.product(base, seeds, learning_rate=[rate], batch_size_tokens=[batch])
+        listed += [
+            Run(
+                model=sized_decoder(cell.n_params, vocab_size),
+                data=corpus,
+                optimizer=optimizer,
+                schedule=_schedule(schedule, _warmup_tokens(design, cell)),
+                batch=ConstantBatch(batch),
+                learning_rate=rate,
+                n_tokens=cell.n_tokens,
+                init_seed=seed,
+                data_seed=seed,
+            )
+            for rate, batch, n_seeds in cell.settings
+            for seed in range(n_seeds)
+        ]
     return listed
 
 

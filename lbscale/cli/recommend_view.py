@@ -110,7 +110,14 @@ def _answer(options: argparse.Namespace, devices: Devices | None) -> dict[str, A
         assert devices is not None
         return _in_days(fits, given, shapes, devices, options.days)
     sizes = {"n_params": options.n_params, "n_tokens": options.n_tokens, "flops": options.flops}
-    return _with_shape(laws.recommend(fits, **sizes, **given), shapes, options.params_convention, devices)
+    answer = laws.recommend(fits, **sizes, **given)
+    check(
+        answer["n_params"]["value"] is not None,
+        "flops",
+        options.flops,
+        f"a budget that laws can split: {answer['n_params']['source']}",
+    )
+    return _with_shape(answer, shapes, options.params_convention, devices)
 
 
 def _in_days(fits: list[Any], given: dict[str, Any], shapes: Shapes, devices: Devices, days: float) -> dict[str, Any]:
@@ -120,6 +127,12 @@ def _in_days(fits: list[Any], given: dict[str, Any], shapes: Shapes, devices: De
     budget = flops = days * SECONDS_PER_DAY * devices.flops_per_second
     for _ in range(ROUNDS):
         answer = _with_shape(laws.recommend(fits, flops=flops, **given), shapes, None, devices)
+        check(
+            answer["n_params"]["value"] is not None,
+            "days",
+            days,
+            f"a budget that laws can split: {answer['n_params']['source']}",
+        )
         spent = answer["shape"].get("train_flops")
         if spent is None:
             raise InputError("days", days, f"a budget that some decoder fits: {answer['shape']['source']}")

@@ -73,6 +73,8 @@ def recommend(
     warnings = _of_conventions(fits, recount) + _of_more_than_sizes(fits)
     surfaces = [fit for fit in fits if "loss" in fit.law.targets and needs(fit) == SIZES]
     answer: dict[str, Any] = {name: nothing("no fitted law covers it") for name in FIELDS}
+    if flops is not None and not surfaces:
+        answer |= dict.fromkeys(("n_params", "n_tokens"), nothing("no law of loss by n_params and n_tokens is given"))
     convention = params_convention or _convention(surfaces + fits)
     if flops is not None and surfaces:
         split = compute_optimal(surfaces[0], flops, count_flops)
@@ -211,10 +213,9 @@ def _of_more_than_sizes(fits: list[Fit]) -> list[str]:
 def _of_conventions(fits: list[Fit], recount: Recount | None) -> list[str]:
     """Refuse fits that count params differently, unless someone can recount; for published laws a warning."""
     sized = [fit for fit in fits if "n_params" in fit.law.columns]
-    counted = {short_name(fit): fit.convention["params"] for fit in sized}
-    if recount is not None or len(set(counted.values())) < 2:
+    if recount is not None or len({fit.convention["params"] for fit in sized}) < 2:
         return []
-    said = [f"{name}: {kind}" for name, kind in counted.items()]
+    said = [f"{short_name(fit)}: {fit.convention['params']}" for fit in sized]
     own = {fit.convention["params"] for fit in sized if entry_of(fit) is None}
     allowed = "fits that count params alike are needed, each being given one number: fit again with --params-convention"
     check(len(own) < 2, "params_convention", said, allowed)

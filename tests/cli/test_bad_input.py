@@ -56,7 +56,7 @@ def listing(folder: Path) -> dict[str, bytes]:
     ("words", "named"),
     [
         ((), ["COMMAND"]),
-        (("paln", "mine.py"), ["command: 'paln'", "did you mean 'plan'?", "allowed: compare, diff, fit"]),
+        (("paln", "mine.py"), ["command: 'paln'", "did you mean 'plan'?", "allowed: compare, design, diff, fit"]),
         (("list", "--jsn"), ["--jsn"]),
         (("plan",), ["study"]),
         (("plan", "tuor"), ["study: 'tuor'", "did you mean 'tour'?"]),
@@ -117,6 +117,9 @@ def listing(folder: Path) -> dict[str, bytes]:
         (("recommend", "--days", "3", "--flops", "1e20", "--devices", "8xh200", "--mfu", "0.4"), ["days: ['flops']"]),
         (("recommend", "--flops", "1e20", "--give-up", "1", "--give-up-nats", "0.1"), ["give_up: 1.0", "not both"]),
         (("recommend", "--flops", "1e20", "--schedule", "cosine"), ["schedule: 'cosine'", "warmup_cosine"]),
+        (("recommend", "--flops", "1e20", "--published", "step_law"), ["flops: 1e+20", "no law of loss by n_params"]),
+        (("recommend", "--flops", "1e3"), ["flops: 1000.0", "no optimum within four decades"]),
+        (("recommend", "--days", "1e-12", "--devices", "1xv5e", "--mfu", "0.4"), ["days: 1e-12", "a budget"]),
         (("recommend", "--flops", "1e20", "--vocab-size", "0"), ["vocab_size: 0", "from 1 to"]),
         (("recommend", "--flops", "1e20", "--figure", "plateau.bmp"), ["figure: 'plateau.bmp'", ".png"]),
         (

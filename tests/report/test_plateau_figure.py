@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from matplotlib import pyplot as plt
+from matplotlib.collections import PathCollection
 
 from lbscale import laws
 from lbscale.errors import InputError
@@ -47,6 +48,6 @@ def test_a_design_shows_all_its_settings_and_the_target() -> None:
     made = design(assumed_truth("chinchilla_besiroglu", "step_law"), POINT, 1e20, ladder, seq_len=256)
     figure = plt.figure(layout="constrained")
     left, right = design_figure(made, figure).axes
-    drawn = sum(len(points.get_offsets()) for points in right.collections if len(points.get_offsets()))
+    drawn = sum(len(points.get_offsets()) for points in right.collections if isinstance(points, PathCollection))
     assert drawn == sum(len(cell.settings) for cell in made.cells)
     assert any(np.allclose(line.get_xydata(), [[1e9, 1e11]]) for line in left.lines)
