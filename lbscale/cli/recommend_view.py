@@ -225,14 +225,21 @@ def _plateau_lines(plateau: dict[str, Any]) -> list[str]:
             f"{plateau['reducible_loss']:.3g} reducible ({plateau['reducible_loss_is']}; {plateau['source']})"
         )
         rates = plateau["learning_rate"]
-        lines.append(f"{'  learning_rate at the batch':28} {_interval(rates) if rates else 'none'}")
-        lines.append(f"{'  batch_size_tokens':28} {_interval(plateau['batch_size_tokens'])}")
+        said = _ends(rates, plateau["learning_rate_intervals"]) if rates else "none"
+        lines.append(f"{'  learning_rate at the batch':28} {said}")
+        batches = _ends(plateau["batch_size_tokens"], plateau["batch_size_tokens_intervals"])
+        lines.append(f"{'  batch_size_tokens':28} {batches}")
     largest = plateau.get("largest_batch_size_tokens")
     if largest:
         interval = f"  95 %: {_interval(largest['interval'])}" if largest["interval"] else ""
         rate = f" at a learning rate of {largest['learning_rate']:.4g}" if "learning_rate" in largest else ""
         lines.append(f"{'  largest batch':28} {largest['value']:.4g}{rate}{interval}")
     return lines
+
+
+def _ends(ends: list[float], intervals: list[list[float | None] | None]) -> str:
+    known = [f"{_interval(interval)}" for interval in intervals if interval]
+    return f"{ends[0]:.4g} to {ends[1]:.4g}" + (f"  95 % of either end: {', '.join(known)}" if known else "")
 
 
 def _interval(interval: list[float | None]) -> str:

@@ -8,7 +8,7 @@ allowed excess (each other below and above the optimum), the plateau is (x/X)^2 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -78,8 +78,9 @@ def plateau(
 
     `best` has the learning rate and the batch of least loss, each {"value", "interval"}; `batch` is the one chosen
     where it is another. Under "learning_rate" are the rates that the chosen batch allows, None where it allows none;
-    under "batch_size_tokens" the batches that some rate allows; "largest_batch_size_tokens" has the larger end with its
-    interval, and the best rate there; "boundary" are points (learning rate, batch) around the plateau.
+    under "batch_size_tokens" the batches that some rate allows, each pair of ends with intervals beside it;
+    "largest_batch_size_tokens" has the larger end and the best rate there; "boundary" are points (learning rate, batch)
+    around the plateau. Intervals take the optimum's error and the bowl's for independent.
     """
     rate, middle = float(best[RATE]["value"]), float(best[BATCH]["value"])
     exponent, exponent_sd, _ = rate_exponent(bowl, point, middle)
@@ -90,14 +91,18 @@ def plateau(
     at_batch = rate * (chosen / middle) ** exponent
     left = math.sqrt(max(0.0, 1.0 - share))
     largest = middle * math.exp(reach[BATCH][1])
-    spread = bowl.uncertainty(lambda theta: np.log(_factors(bowl, theta, excess)[BATCH][1]))
+    rates = [at_batch * math.exp(left * end) for end in reach[RATE]] if share <= 1.0 else None
+    batches = [middle * math.exp(end) for end in reach[BATCH]]
+    around_edges = {name: _edge_intervals(bowl, excess, name, best) for name in (RATE, BATCH)}
     return {
         "give_up": excess,
-        RATE: [at_batch * math.exp(left * end) for end in reach[RATE]] if share <= 1.0 else None,
-        BATCH: [middle * math.exp(end) for end in reach[BATCH]],
+        RATE: rates,
+        "learning_rate_intervals": rates and [around_edges[RATE](j, value) for j, value in enumerate(rates)],
+        BATCH: batches,
+        "batch_size_tokens_intervals": [around_edges[BATCH](j, value) for j, value in enumerate(batches)],
         "largest_batch_size_tokens": {
             "value": largest,
-            "interval": _around_both(largest, spread, best[BATCH]),
+            "interval": around_edges[BATCH](1, largest),
             RATE: rate * (largest / middle) ** exponent,
         },
         "given_up": excess * share,
@@ -126,11 +131,19 @@ def _reach(bowl: Fit, excess: float, name: str) -> tuple[float, float]:
     return float(np.log(down)), float(np.log(up))
 
 
-def _around_both(value: float, spread: float, best: Mapping[str, Any]) -> list[float | None]:
-    """The interval of a value whose ln scatters by `spread` beside what the optimum does."""
-    low, high = best["interval"] or (None, None)
+def _edge_intervals(
+    bowl: Fit, excess: float, name: str, best: Mapping[str, dict[str, Any]]
+) -> Callable[[int, float], list[float | None]]:
+    """(which end, its value) -> the interval of a plateau's end, of the optimum's error and of the bowl's."""
+    low, high = best[name]["interval"] or (None, None)
     own = math.nan if low is None or high is None else math.log(high / low) / (2.0 * Z975)
-    return around(value, math.hypot(spread, own))
+
+    def interval(j: int, value: float) -> list[float | None]:
+        return around(
+            value, math.hypot(bowl.uncertainty(lambda theta: np.log(_factors(bowl, theta, excess)[name][j])), own)
+        )
+
+    return interval
 
 
 def _log_rate(fit: Fit, theta: Array, point: Mapping[str, float], batch: float) -> Array:

@@ -26,7 +26,7 @@ def widen(
     bowl = next((fit for fit in fits if fit.law.loss_to_setting is not None), None)
     share = GIVE_UP_PERCENT if percent is None else positive("give_up_percent", percent)
     excess = None if nats is None else positive("give_up", nats)
-    best = next((found for fit in fits if (found := _best(fit, question)) is not None), None)
+    best = next((at for fit in fits if (at := _best(fit, question)) is not None), None)
     if bowl is None or best is None or not surfaces:
         return _edge_alone(answer, fits)
     reducible, words = _reducible(surfaces[0], question)
@@ -34,6 +34,8 @@ def widen(
     found = plateau(bowl, excess, question.needed(bowl) or {}, best, batch)
     largest = found["largest_batch_size_tokens"]
     largest["interval"] = known(largest["interval"], bowl)
+    for ends in ("learning_rate_intervals", "batch_size_tokens_intervals"):
+        found[ends] = found[ends] and [known(interval, bowl) for interval in found[ends]]
     of_loss = {"reducible_loss": reducible, "reducible_loss_is": words}
     answer["plateau"] = {**of_loss, **found, "source": name_of(bowl), "valid_for": valid_for(bowl)}
     warnings = outside(bowl, question.at(bowl))

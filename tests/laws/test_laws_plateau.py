@@ -42,6 +42,9 @@ def test_the_plateau_is_the_region_that_gives_up_so_much(joint: laws.Fit) -> Non
     np.testing.assert_allclose(
         [batch * grid[::8][allowed][0], batch * grid[::8][allowed][-1]], found["batch_size_tokens"], rtol=0.03
     )
+    for name in ("learning_rate", "batch_size_tokens"):
+        for value, (low, high) in zip(found[name], found[f"{name}_intervals"], strict=True):
+            assert low < value < high
     largest = found["largest_batch_size_tokens"]
     assert losses(joint, largest["learning_rate"], largest["value"]) == pytest.approx(best + excess)
 
