@@ -44,9 +44,9 @@ def predicted(fit: Fit, at: Mapping[str, float], warnings: list[str]) -> dict[st
     """The law's first target at what is known, as a field; adds to the warnings."""
     point = {name: at[name] for name in fit.law.columns if name in at}
     prediction = fit.predict(**point)
-    warnings += outside(fit, point) if entry_of(fit) else prediction.warnings
+    warnings += outside(fit, prediction.point)
     found = {"value": prediction.value, "interval": prediction.interval_mean}
-    return {**said(fit, found, point), "interval_new_run": known(prediction.interval_new_run, fit)}
+    return {**said(fit, found, prediction.point), "interval_new_run": known(prediction.interval_new_run, fit)}
 
 
 def said(fit: Fit, found: Mapping[str, Any], point: Mapping[str, float] | None = None) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def outside(fit: Fit, point: Mapping[str, float]) -> list[str]:
     """Where a point lies outside what the law was measured on, a sentence a column."""
     name = short_name(fit)
     return [
-        f"{name}: {column} lies a factor {factor:.3g} outside its data"
+        f"{name}: {column} lies a factor {factor:.3g} outside the fitted data"
         for column, factor in fit.extrapolation(with_flops(point)).items()
         if factor > 1.0 + 1e-9
     ]
