@@ -16,6 +16,7 @@ from lbscale.cli import (
     import_commands,
     law_commands,
     ledger_commands,
+    report_commands,
     store_commands,
     study_commands,
     versus_commands,
@@ -56,6 +57,7 @@ def parser() -> argparse.ArgumentParser:
     ledger_commands.add(commands)
     import_commands.add(commands)
     design_commands.add(commands)
+    report_commands.add(commands)
     return top
 
 

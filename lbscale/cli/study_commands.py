@@ -1,4 +1,4 @@
-"""Commands about studies: tour, list, plan, run, status, results, report."""
+"""Commands about studies: tour, list, plan, run, status, results."""
 
 from __future__ import annotations
 
@@ -50,7 +50,6 @@ def add(commands: argparse._SubParsersAction) -> None:
     status.add_argument("--watch", action="store_true", help="show it again every two seconds until all is recorded")
     results = command("results", _results, "print a study's run table")
     results.add_argument("--csv", action="store_true", help="print CSV")
-    command("report", _report, "write a study's page and figures again from its recorded runs")
 
 
 def _add_layout(parser: argparse.ArgumentParser) -> None:
@@ -251,18 +250,3 @@ def _results(options: argparse.Namespace) -> None:
     else:
         columns = list(HEADLINE_COLUMNS)
         print(table[columns].sort_values(columns[:4]).to_string(index=False))
-
-
-def _report(options: argparse.Namespace) -> None:
-    from lbscale.conduct import recall
-    from lbscale.report import verdict_text, write_report
-
-    study, store = _open(options)
-    folder = _page_folder(store.files)
-    warn_of_broken(store)
-    conducted = recall(study, options.results)
-    verdict = write_report(conducted, folder)
-    if options.json:
-        print_json(verdict)
-    else:
-        print(verdict_text(conducted, verdict))

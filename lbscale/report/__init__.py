@@ -1,21 +1,30 @@
 """From results and laws to what a person reads: the verdict, the figures, the page."""
 
 from lbscale.report import figures
+from lbscale.report.fitting import fit_each
 from lbscale.report.law_figure import law_figure
+from lbscale.report.ledger import LedgerRow, ledger_section
 from lbscale.report.ledger_figure import ledger_figure
+from lbscale.report.table_page import TableReport, report_table
 from lbscale.report.track_figure import track_figure
 from lbscale.report.verdict import verdict
 from lbscale.report.verdict_text import verdict_text
 from lbscale.report.versus_figure import versus_figure
-from lbscale.report.write import write_report
+from lbscale.report.write import write_report, write_table_report
 
 __all__ = [
+    "LedgerRow",
+    "TableReport",
     "figures",
+    "fit_each",
     "law_figure",
     "ledger_figure",
+    "ledger_section",
+    "report_table",
     "track_figure",
     "verdict",
     "verdict_text",
     "versus_figure",
     "write_report",
+    "write_table_report",
 ]

@@ -31,6 +31,9 @@ def tuning(fit: Fit) -> Figure:
         for i, budget in enumerate(budgets):
             for j, size in enumerate(sizes):
                 cell = rows[(rows["n_params"] == size) & (rows["n_tokens"] == budget)]
+                if cell.empty:  # of a study under way, or one that trains no such cell
+                    axes[i, j].set_axis_off()
+                    continue
                 _draw_cell(axes[i, j], fit, cell, rates, colour)
                 axes[i, j].set_title(f"{short(size)} params, {short(budget)} tokens")
         for axis in axes[-1]:

@@ -1,135 +1,161 @@
-"""Write a study's folder: table, laws, figures, page."""
+"""Write the folder of a study or a table: tables, laws, figures, page. All is made before any of it is written."""
 
 from __future__ import annotations
 
+import errno
 import io
 import json
-from collections.abc import Mapping
-from importlib import resources
+import tempfile
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jinja2
+import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
+from lbscale.errors import InputError
+from lbscale.laws import Fit
 from lbscale.report import figures as draw
-from lbscale.report.style import short
+from lbscale.report.blocks import Page
+from lbscale.report.law_figure import law_figure
+from lbscale.report.ledger import LedgerRow
+from lbscale.report.page import page_html
+from lbscale.report.progress import progress_of
+from lbscale.report.study_page import study_page
+from lbscale.report.table_page import TableReport, table_page
 from lbscale.report.verdict import verdict
-from lbscale.report.verdict_text import registration
-from lbscale.store import HEADLINE_COLUMNS
+from lbscale.store import Files
 
 if TYPE_CHECKING:
     from lbscale.conduct import Conducted
 
-_CAPTIONS = {
-    "tuning": "Held-out loss against peak learning rate in every cell of size and tokens. A colour is a batch size; "
-    "the lines are one law, fitted to all cells together.",
-    "optimum": "The fitted optimum, its 95 % interval and its plateau, extended to twice the largest value trained. "
-    "Dots are the best single runs, which the grid and the noise of a seed move about.",
-    "surface": "Tuned loss against tokens. A point is a run, less the tuning excess that the law gives its settings.",
-    "outcome": "The follow-up runs: what the law said before they were trained, and what came of it.",
-}
+PAGE = "index.html"
+# Conditions of the machine rather than of the folder that was named.
+_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
 
-def write_report(conducted: Conducted, folder: Path) -> dict[str, Any]:
-    """Write table (CSV and parquet), laws (JSON), figures (PNG and SVG) and `index.html`; return the verdict."""
-    folder.mkdir(parents=True, exist_ok=True)
+def write_report(
+    conducted: Conducted,
+    folder: str | Path,
+    *,
+    missing: Mapping[str, str] | None = None,
+    running: Collection[str] = (),
+) -> dict[str, Any]:
+    """Write a study's tables (CSV, parquet, LaTeX), laws (JSON), figures (PNG and SVG) and page; return the verdict.
+
+    `missing` says why laws of the study have no fit, `running` which runs a worker has claimed. Raises InputError for a
+    folder, a path or a URL, that cannot be written.
+    """
     outcome = verdict(conducted)
+    progress = progress_of(conducted, running)
+    outcome = {**outcome, "progress": progress.document(), "missing": dict(missing or {})}
     table = conducted.table.assign(stage="study")
     if len(conducted.follow_up_table):
         table = _stacked(table, conducted.follow_up_table.assign(stage="follow_up"))
-    table.to_csv(folder / "table.csv", index=False)
-    table.to_parquet(folder / "table.parquet", index=False)
-    conducted.curves.to_csv(folder / "curves.csv", index=False)
-    (folder / "laws").mkdir(exist_ok=True)
-    for name, fit in conducted.fits.items():
-        fit.save(folder / "laws" / f"{name}.json")
-    (folder / "verdict.json").write_text(json.dumps(outcome, indent=1, allow_nan=False) + "\n")
-    drawn = _figures(conducted, outcome)
-    vectors = {name: _save(figure, folder / "figures" / name) for name, figure in drawn.items()}
-    (folder / "index.html").write_text(_page(conducted, outcome, table, vectors))
+    own = dict(conducted.study.figures(conducted.table, conducted.fits)) if conducted.study.figures is not None else {}
+    drawn = _drawn({**_figures(conducted.fits, outcome), **own})
+    pictures = {name: drawn[f"figures/{name}.svg"].decode() for name in own}
+    page = study_page(conducted, outcome, table, progress, missing or {}, pictures)
+    files = {
+        **_tables(page, table),
+        "curves.csv": conducted.curves.to_csv(index=False).encode(),
+        **_laws(conducted.fits),
+        **drawn,
+        "verdict.json": (json.dumps(outcome, indent=1, allow_nan=False) + "\n").encode(),
+        PAGE: page_html(page).encode(),
+    }
+    write_files(folder, files)
     return outcome
 
 
-def _stacked(first: Any, second: Any) -> Any:
-    import pandas as pd
+def write_table_report(report: TableReport, folder: str | Path, ledger: Sequence[LedgerRow] = ()) -> list[str]:
+    """Write the tables, laws, figures and page of a report on a run table; return the names of the files.
 
+    Raises InputError for a folder, a path or a URL, that cannot be written.
+    """
+    page = table_page(report, ledger)
+    files = {
+        **_tables(page, report.table),
+        **_laws(report.fits),
+        **_drawn({name: law_figure(fit).figure for name, fit in report.fits.items()}),
+        "report.json": (json.dumps(report.document(), indent=1, allow_nan=False) + "\n").encode(),
+        PAGE: page_html(page).encode(),
+    }
+    write_files(folder, files)
+    return list(files)
+
+
+def write_files(folder: str | Path, files: Mapping[str, bytes]) -> None:
+    """Write files below a folder; where one cannot be, those that were not there before are taken away again.
+
+    Raises InputError for a folder that cannot be written, and OSError for what is the machine's, as a full disk.
+    """
+    below = Files(folder)
+    new: list[str] = []
+    try:
+        for name, content in files.items():
+            if not below.exists(name):
+                new.append(name)
+            below.write(name, content)
+    except OSError as error:
+        for name in new:
+            if below.exists(name):
+                below.remove(name)
+        if error.errno in _MACHINE:
+            raise
+        why = error.strerror or type(error).__name__
+        raise InputError("out", str(folder), f"a folder that can be written is needed: {why}") from error
+
+
+def _stacked(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
     both = pd.DataFrame(first.to_dict("records") + second.to_dict("records"))
     return both[list(first.columns)]
 
 
-def _figures(conducted: Conducted, outcome: Mapping[str, Any]) -> dict[str, Figure]:
+def _tables(page: Page, table: pd.DataFrame) -> dict[str, bytes]:
+    """The run table whole, and each table of the page as CSV and LaTeX."""
+    parquet = io.BytesIO()
+    table.to_parquet(parquet, index=False)
+    files = {"table.csv": table.to_csv(index=False).encode(), "table.parquet": parquet.getvalue()}
+    for exhibit in page.exhibits():
+        files[f"tables/{exhibit.name}.csv"] = exhibit.csv().encode()
+        files[f"tables/{exhibit.name}.tex"] = exhibit.latex().encode()
+    return files
+
+
+def _laws(fits: Mapping[str, Fit]) -> dict[str, bytes]:
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, fit in fits.items():
+            path = Path(folder) / "fit.json"
+            fit.save(path)
+            found[f"laws/{name}.json"] = path.read_bytes()
+    return found
+
+
+def _figures(fits: Mapping[str, Fit], outcome: Mapping[str, Any]) -> dict[str, Figure]:
     drawn: dict[str, Figure] = {}
-    tuned = {name: fit for name, fit in conducted.fits.items() if fit.law.tuned}
+    tuned = {name: fit for name, fit in fits.items() if fit.law.tuned}
     if outcome["follow_up"]:
         drawn["outcome"] = draw.outcome(outcome["follow_up"], next(iter(outcome["follow_up"]["recommended"]["laws"])))
     for name, fit in tuned.items():
         suffix = "" if len(tuned) == 1 else f"_{name}"
         drawn |= {f"optimum{suffix}": draw.optimum(fit), f"tuning{suffix}": draw.tuning(fit)}
         drawn[f"surface{suffix}"] = draw.surface(fit)
-    if conducted.study.figures is not None:
-        drawn |= conducted.study.figures(conducted.table, conducted.fits)
-    return drawn
+    return drawn | {name: law_figure(fit).figure for name, fit in fits.items() if name not in tuned}
 
 
-def _save(figure: Figure, path: Path) -> str:
-    """Write PNG and SVG; return the SVG's element for the page."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path.with_suffix(".png"), dpi=160)
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
-    plt.close(figure)
-    path.with_suffix(".svg").write_text(buffer.getvalue())
-    return buffer.getvalue()[buffer.getvalue().index("<svg") :]
-
-
-def _page(conducted: Conducted, outcome: Mapping[str, Any], table: Any, vectors: Mapping[str, str]) -> str:
-    source = resources.files("lbscale.report").joinpath("page.html.jinja").read_text()
-    environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
-    environment.filters["short"] = short
-    question, *rest = conducted.study.question.split("\n\n")
-    shown = [*HEADLINE_COLUMNS, "stage"]
-    return environment.from_string(source).render(
-        study=conducted.study.name,
-        question=" ".join(question.split()),
-        background=rest,
-        outcome=outcome,
-        fits=conducted.fits,
-        registration=registration,
-        figures=[
-            {
-                "name": name,
-                "svg": jinja2.utils.markupsafe.Markup(svg),
-                "caption": _CAPTIONS.get(name.partition("_")[0], name),
-            }
-            for name, svg in vectors.items()
-        ],
-        columns=shown,
-        rows=table[shown].sort_values(shown[:4]).to_dict("records"),
-        facts=_facts(table),
-    )
-
-
-def _facts(table: Any) -> dict[str, str]:
-    """What every number on the page was counted in, and what was held constant."""
-    first = table.iloc[0]
-    given = [name.removesuffix("_held") for name in table if name.endswith("_held")]
-    plain = [name for name in ("weight_decay", "beta1", "beta2", "momentum") if name in table and name not in given]
-    held = [f"{name} {first[name]:g}" for name in plain if table[name].nunique() == 1]
-    by_given = {"coefficient": "weight_decay", "timescale": "decay_timescale_tokens"}
-    decay = by_given[first["weight_decay_held"]]
-    if table["weight_decay_held"].nunique() == 1 and table[decay].nunique() == 1:
-        held.append(f"{decay} {first[decay]:g}")
-    held += [f"the half-life of {name}" for name in given if name != "weight_decay"]
-    return {
-        "params": "non-embedding (the layers' matrices); other counts stand in the table",
-        "loss": "nats per token on held-out documents; a token is a byte; the same rows for every run",
-        "schedule": ", ".join(sorted(table["schedule"].unique())),
-        "optimizer": ", ".join(sorted(table["optimizer"].unique())),
-        "held constant across batch sizes": ", ".join(held) or "nothing",
-        "rows": f"{first['seq_len']} tokens",
-        "corpus": first["corpus"],
-    }
+def _drawn(figures: Mapping[str, Figure]) -> dict[str, bytes]:
+    """Each figure as PNG and SVG."""
+    files = {}
+    for name, figure in figures.items():
+        for kind in ("png", "svg"):
+            buffer = io.BytesIO()
+            plain = (
+                {"metadata": dict.fromkeys(("Creator", "Date", "Format", "Type"))} if kind == "svg" else {"dpi": 160}
+            )
+            figure.savefig(buffer, format=kind, **plain)
+            files[f"figures/{name}.{kind}"] = buffer.getvalue()
+        plt.close(figure)
+    return files

@@ -1,0 +1,117 @@
+"""The command report: one page of a study, or of any run table."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any
+
+from lbscale.cli.arguments import as_mapping, number, pair, print_json
+from lbscale.cli.store_commands import warn_of_broken
+from lbscale.errors import check
+
+TABLES = (".csv", ".tsv", ".txt", ".parquet", ".pq")
+OF_TABLES = ("laws", "where", "holdout", "map", "params_convention", "n_params", "n_tokens", "flops")
+OF_FITS = ("params_convention", "bootstrap", "seed")
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    """Register the command."""
+    text = "write one self-contained page of a study as far as it is recorded, or of any run table"
+    report = commands.add_parser("report", help=text, description=text)
+    report.add_argument(
+        "source", metavar="STUDY|TABLE", help="an experiment's name or module; or a CSV or parquet file"
+    )
+    text = "the folder to write (default: a study's own results folder; for a table, its name and -report)"
+    report.add_argument("--out", metavar="FOLDER", help=text)
+    report.add_argument("--results", default="results", metavar="DIR", help="where studies are (default: ./results)")
+    table = report.add_argument_group("of a table")
+    table.add_argument("--laws", metavar="A,B,...", help="names of laws, with commas between")
+    table.add_argument("--where", metavar="EXPR", help="rows to use, as a pandas query")
+    table.add_argument("--holdout", metavar="EXPR", help="rows to predict instead of fitting (default: size by size)")
+    table.add_argument("--map", nargs="+", type=pair, metavar="NAME=COLUMN", help="the table's names for the columns")
+    table.add_argument("--params-convention", choices=("total", "non_embedding", "active"), help="what n_params counts")
+    table.add_argument("--n-params", type=number, metavar="N", help="recommend for this many params, with --n-tokens")
+    table.add_argument("--n-tokens", type=number, metavar="D", help="and training tokens")
+    table.add_argument(
+        "--flops", type=number, metavar="C", help="or for this budget (default: ten times the largest run)"
+    )
+    table.add_argument("--bootstrap", type=int, default=200, metavar="K", help="resamples (default 200)")
+    table.add_argument("--seed", type=int, default=0, metavar="S", help="of the resamples (default 0)")
+    report.add_argument("--json", action="store_true", help="print one JSON document")
+    report.set_defaults(handle=_report)
+
+
+def _report(options: argparse.Namespace) -> None:
+    is_table = options.source.lower().endswith(TABLES) or (
+        os.path.isfile(options.source) and not options.source.endswith(".py")
+    )
+    (_of_table if is_table else _of_study)(options)
+
+
+def _of_table(options: argparse.Namespace) -> None:
+    from lbscale.report import report_table, write_table_report
+
+    names = [name.strip() for name in (options.laws or "").split(",") if name.strip()]
+    allowed = "names of laws, with commas between, as in --laws chinchilla,kaplan"
+    check(bool(names) and len(set(names)) == len(names), "laws", options.laws, allowed)
+    folder = options.out or f"{Path(options.source).stem}-report"
+    given = {name: getattr(options, name) for name in OF_FITS if getattr(options, name) is not None}
+    found = report_table(
+        options.source,
+        names,
+        where=options.where,
+        holdout=options.holdout,
+        map=as_mapping("map", options.map) or None,
+        target={name: getattr(options, name) for name in ("n_params", "n_tokens", "flops")},
+        **given,
+    )
+    files = write_table_report(found, folder)
+    if options.json:
+        print_json({**found.document(), "folder": folder, "files": files})
+        return
+    for fit in found.fits.values():
+        print(fit.summary(), end="\n\n")
+    for comparison in found.compared:
+        print(comparison.summary(), end="\n\n")
+    for law, reason in found.missing.items():
+        print(f"missing: {law}: {reason}")
+    print(f"The page: {folder}/index.html; its tables: {folder}/tables/; the laws: {folder}/laws/")
+
+
+def _of_study(options: argparse.Namespace) -> None:
+    from lbscale.conduct import recall
+    from lbscale.report import fit_each, verdict_text, write_report
+    from lbscale.store import Store
+    from lbscale.study import load_study
+
+    for name in OF_TABLES:
+        check(getattr(options, name) is None, name, getattr(options, name), "it is for a table; a study names its own")
+    study = load_study(options.source)
+    folder = os.path.join(options.results, study.name)
+    store = Store(folder)
+    warn_of_broken(store)
+    # Fitted here and not by `recall`, for which a law that cannot be fitted yet is an error.
+    recorded = recall(dataclasses.replace(study, laws={}), options.results)
+    fits, missing = fit_each(recorded.table, study.laws)
+    conducted = dataclasses.replace(recorded, study=study, fits=fits)
+    document = write_report(conducted, options.out or folder, missing=missing, running=_claimed(study, store))
+    if options.json:
+        print_json(document)
+        return
+    print(verdict_text(conducted, document))
+    for law, reason in missing.items():
+        print(f"missing: {law}: {reason}")
+    print(f"The page: {options.out or folder}/index.html")
+
+
+def _claimed(study: Any, store: Any) -> list[str]:
+    """Keys of the runs in trees that a worker has claimed."""
+    from lbscale.clock import trunk_key
+    from lbscale.spec import run_key
+    from lbscale.store import listed_claims
+
+    trees = {claim.name for claim in listed_claims(store.files) if claim.owner is not None}
+    return [run_key(run) for run in study.runs if trees and trunk_key(run) in trees]
