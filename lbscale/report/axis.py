@@ -51,7 +51,7 @@ class Axis:
         return [value for value in values if self.low <= value <= self.high]
 
     def _even(self, most: int) -> list[float]:
-        raw = (self.high - self.low) / max(most - 2, 2)
+        raw = (self.high - self.low) / max(most - 2, 3)
         power = 10.0 ** math.floor(math.log10(raw))
         step = power * next(digit for digit in (1, 2, 5, 10) if digit * power >= raw * (1 - 1e-9))
         first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
@@ -86,4 +86,4 @@ def tick_text(value: float, counts: bool) -> str:
 
 
 def _plain(value: float) -> str:
-    return f"{value + 0.0 if abs(value) > 1e-12 else 0.0:.6g}"
+    return f"{value:.6g}"

@@ -24,7 +24,7 @@ def fit_each(
         try:
             found = laws.fit(table, law, **options)
         except InputError as error:
-            missing[name] = f"{error.field}: {error.allowed}"
+            missing[name] = str(error)
             continue
         reason = too_few(found)
         if reason is None:

@@ -31,7 +31,7 @@ def comparisons(table: pd.DataFrame, forms: Iterable[Law], **options: Any) -> tu
         try:
             found.append(laws.compare(table, group, bootstrap=0, **options))
         except InputError as error:
-            missing |= {law.name: f"{error.field}: {error.allowed}" for law in group}
+            missing |= dict.fromkeys((law.name for law in group), str(error))
     return found, missing
 
 

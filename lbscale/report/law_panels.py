@@ -29,7 +29,7 @@ def law_panels(fit: Fit) -> tuple[Panel, ...]:
         seen = view(fit, runs, which, *main_columns(fit))
         unit = fit.law.target_units[which]
         label = words(target) if unit == "1" else f"{words(target)}, {unit}"
-        panels += [_of_target(fit, seen, which, label), _of_residuals(fit, seen, which)]
+        panels += [_of_target(fit, seen, which, label), _of_residuals(fit, seen)]
     return tuple(panels)
 
 
@@ -42,7 +42,7 @@ def _of_target(fit: Fit, seen: View, which: int, label: str) -> Panel:
         title=f"{words(fit.law.targets[which])} against {words(seen.along)}{moved}",
         x=_axis(seen.along, np.concatenate([seen.curves[0].x, seen.runs[seen.along]]), room=0.0),
         y=around(label, heights, counts=fit.law.targets[which] in COUNTS, log=log),
-        points=tuple(_points(fit, seen, colour, "height", which)),
+        points=tuple(_points(fit, seen, colour, "height", is_noted=True)),
         lines=tuple(
             Line(
                 curve.x,
@@ -56,7 +56,7 @@ def _of_target(fit: Fit, seen: View, which: int, label: str) -> Panel:
     )
 
 
-def _of_residuals(fit: Fit, seen: View, which: int) -> Panel:
+def _of_residuals(fit: Fit, seen: View) -> Panel:
     known = seen.runs[~seen.runs["censored"]]
     rest = View(seen.along, seen.by, known, seen.curves)
     x = _axis(seen.along, np.concatenate([seen.curves[0].x, seen.runs[seen.along]]), room=0.0)
@@ -64,7 +64,7 @@ def _of_residuals(fit: Fit, seen: View, which: int) -> Panel:
         title="what the law leaves over",
         x=x,
         y=around("measured over law, less 1, %", [*known["rest"], 0.0]),
-        points=tuple(_points(fit, rest, _colours(seen), "rest", which)),
+        points=tuple(_points(fit, rest, _colours(seen), "rest", is_noted=len(fit.law.targets) > 1)),
         lines=(Line([x.low, x.high], [0.0, 0.0], dashed=True),),
     )
 
@@ -137,7 +137,7 @@ def _of_cell(fit: Fit, runs: pd.DataFrame, along: str, by: str, colour: Mapping[
         title=f"{short(point['n_params'])} params, {short(point['n_tokens'])} tokens",
         x=x,
         y=around("loss", [low - spare, high + spare], log=False, room=0.0),
-        points=tuple(_points(fit, seen, colour, "height", 0)),
+        points=tuple(_points(fit, seen, colour, "height")),
         lines=tuple(lines),
         size=SMALL,
     )
@@ -151,15 +151,16 @@ def bowl_legend(fit: Fit) -> tuple[tuple[int | str, str], ...]:
     return tuple((colour[value], f"{value:,.4g}" if value < 1 else f"{value:,.0f}") for value in shown)
 
 
-def _points(fit: Fit, seen: View, colour: Mapping[float, int], height: str, which: int) -> list[Point]:
+def _points(fit: Fit, seen: View, colour: Mapping[float, int], height: str, is_noted: bool = False) -> list[Point]:
+    """The view's runs at a height of theirs; what the law says of each is noted on one panel of its section."""
     found = []
     for row in seen.runs.to_dict("records"):
         kind = "bound" if row["censored"] else "held" if row["held"] else "run"
         said = f"law {row['predicted']:.4g}"
         said += "; unfinished: at least this" if row["censored"] else f", measured {row['rest']:+.2f} % from it"
-        lines = (said, "held out") if row["held"] else (said,)
+        note = (said, "held out") if row["held"] else (said,)
         tone = colour[row[seen.by]] if seen.by else None
-        found.append(Point(row[seen.along], row[height], _name(fit, row), lines, tone, kind))
+        found.append(Point(row[seen.along], row[height], _name(fit, row), note if is_noted else (), tone, kind))
     return found
 
 

@@ -54,6 +54,8 @@ class LedgerRow:
 
 def ledger_section(rows: Sequence[LedgerRow], notes: Sequence[str] = ()) -> Section:
     """Calibration in sentences, a panel of the errors, the table of all rows, and `notes` below it."""
+    if not rows:
+        return Section("ledger", "The ledger", (Text("Nothing was predicted before its run was there."),))
     blocks: list[Block] = [Text(calibration(rows))]
     panel = _panel(rows)
     if panel is not None:
@@ -65,7 +67,8 @@ def ledger_section(rows: Sequence[LedgerRow], notes: Sequence[str] = ()) -> Sect
 
 def calibration(rows: Sequence[LedgerRow]) -> str:
     """For each law and rule, the mean error, and how many of its intervals hold what was measured."""
-    return " ".join(_calibration(by, [row for row in rows if row.by == by]) for by in dict.fromkeys(r.by for r in rows))
+    by_law = {by: [row for row in rows if row.by == by] for by in dict.fromkeys(row.by for row in rows)}
+    return "; ".join(_calibration(by, part) for by, part in by_law.items()) + "."
 
 
 def _calibration(by: str, rows: Sequence[LedgerRow]) -> str:
@@ -77,7 +80,7 @@ def _calibration(by: str, rows: Sequence[LedgerRow]) -> str:
     if judged:
         said += f", {sum(judged)} of {len(judged)} inside the 95 % interval of one new run"
     waiting = len(rows) - len(errors)
-    return said + (f", {waiting} without an outcome yet." if waiting else ".")
+    return said + (f", {waiting} without an outcome yet" if waiting else "")
 
 
 def _panel(rows: Sequence[LedgerRow]) -> Panel | None:

@@ -45,7 +45,7 @@ def methods_text(name: str, document: Mapping[str, Any]) -> str:
     convention = document["convention"]
     called = document["law"] if name == document["law"] else f"{name} ({document['law']})"
     sentences = [
-        f"{called} was fitted to {_runs(document['n_rows'])}"
+        f"The law {called} was fitted to {_runs(document['n_rows'])}"
         + (f" with {document['where']}" if document["where"] else "")
         + f" by the sum of {_loss(document)} of {'log' if document['residual'] == 'log' else 'plain'} residuals",
         _exclusions(document),

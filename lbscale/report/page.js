@@ -10,7 +10,7 @@
   let lit = [], told = null;
 
   // Ticks, as lbscale/report/axis.py makes them.
-  const plain = (value) => String(Number((Math.abs(value) > 1e-12 ? value : 0).toPrecision(6)));
+  const plain = (value) => String(Number(value.toPrecision(6)));
   const tickText = (value, counts) => {
     const unit = counts && UNITS.find(([size]) => value >= size * (1 - 1e-9));
     if (unit) return plain(value / unit[0]) + unit[1];
@@ -27,7 +27,7 @@
     return found.filter((value) => low <= value && value <= high);
   };
   const even = (low, high, most) => {
-    const raw = (high - low) / Math.max(most - 2, 2), power = 10 ** Math.floor(Math.log10(raw));
+    const raw = (high - low) / Math.max(most - 2, 3), power = 10 ** Math.floor(Math.log10(raw));
     const step = power * [1, 2, 5, 10].find((digit) => digit * power >= raw * (1 - 1e-9));
     const found = [];
     for (let k = Math.ceil(low / step - 1e-9); k <= Math.floor(high / step + 1e-9); k++) found.push(k * step);
@@ -64,8 +64,11 @@
     const name = node.dataset.run, [first, ...rest] = runs[name] || [name];
     const heading = document.createElement("b");
     heading.textContent = first;
-    tip.replaceChildren(heading, [...rest, ...(node.dataset.note ? [node.dataset.note] : [])].join("\n"));
     lit = [...document.querySelectorAll(`.point[data-run="${CSS.escape(name)}"]`)];
+    // What a law says of a run stands on one of its points in the law's section.
+    const section = node.closest("section");
+    const noted = node.dataset.note ? node : lit.find((same) => same.dataset.note && section.contains(same));
+    tip.replaceChildren(heading, [...rest, ...(noted ? [noted.dataset.note] : [])].join("\n"));
     for (const same of lit) same.classList.add("on");
     tip.hidden = false;
     beside(node);

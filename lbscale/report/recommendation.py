@@ -44,26 +44,31 @@ def recommendation_of(fits: Mapping[str, Fit], target: Mapping[str, float]) -> d
     if not fits or not target:
         return "no fitted law tells how loss follows from params and tokens"
     try:
-        with np.errstate(all="ignore"):  # what is not finite is said to be unknown
-            return laws.recommend(fits, **dict[str, Any](target))
+        return answer(fits, target)
     except InputError as error:
-        return f"{error.field}: {error.allowed}"
+        return str(error)
 
 
-def recommendation_section(answer: Mapping[str, Any] | str, target: Mapping[str, float], was_given: bool) -> Section:
+def answer(fits: Mapping[str, Fit], target: Mapping[str, float]) -> dict[str, Any]:
+    """The answer of `laws.recommend`; raises InputError for a target that it refuses."""
+    with np.errstate(all="ignore"):  # what is not finite is said to be unknown
+        return laws.recommend(fits, **dict[str, Any](target))
+
+
+def recommendation_section(said: Mapping[str, Any] | str, target: Mapping[str, float], was_given: bool) -> Section:
     """The answer as a table, its warnings below."""
-    if isinstance(answer, str):
-        return Section("recommendation", "The recommendation", (Text(f"None: {answer}."),))
+    if isinstance(said, str):
+        return Section("recommendation", "The recommendation", (Text(f"None: {said}."),))
     asked = " and ".join(f"{_amount(value)} {_WORDS[name]}" for name, value in target.items())
     why = "" if was_given else f", {FARTHER} times the largest run of the table"
-    fields = {name: field for name, field in answer.items() if isinstance(field, Mapping)}
+    fields = {name: field for name, field in said.items() if isinstance(field, Mapping)}
     answered = {name: field for name, field in fields.items() if field["value"] is not None}
     blocks: list[Block] = [Text(f"For {asked}{why}.")]
     if answered:
         blocks.append(Table(_exhibit(answered)))
     blocks += [Text(line, small=True) for line in _reasons(fields)]
-    if answer["warnings"]:
-        blocks.append(Notes("What to know of this answer", tuple(answer["warnings"])))
+    if said["warnings"]:
+        blocks.append(Notes("What to know of this answer", tuple(said["warnings"])))
     return Section("recommendation", "The recommendation", tuple(blocks))
 
 

@@ -22,7 +22,7 @@ from lbscale.report.held_out import comparisons, held_out_section
 from lbscale.report.law_section import law_section
 from lbscale.report.ledger import LedgerRow, ledger_section
 from lbscale.report.methods import methods_section
-from lbscale.report.recommendation import best_first, recommendation_of, recommendation_section, target_of
+from lbscale.report.recommendation import answer, best_first, recommendation_of, recommendation_section, target_of
 from lbscale.report.run_labels import NAMES, run_labels
 
 HEADLINES = ("n_params", "n_tokens", "learning_rate", "batch_size_tokens", "loss", "loss_se", "status")
@@ -90,7 +90,7 @@ def report_table(
     of_compare = {name: value for name, value in options.items() if name != "bootstrap"}
     compared, rest = comparisons(table, [fit.law for fit in fits.values()], holdout=holdout, **of_compare)
     asked = {name: value for name, value in (target or {}).items() if value is not None}
-    aim = target_of(fits, asked)
+    aim, ranked = target_of(fits, asked), best_first(fits, compared)
     return TableReport(
         name=str(source),
         n_rows=len(table),
@@ -102,7 +102,7 @@ def report_table(
         not_compared=rest,
         target=aim,
         target_was_given=bool(asked),
-        recommended=recommendation_of(best_first(fits, compared), aim),
+        recommended=answer(ranked, aim) if asked else recommendation_of(ranked, aim),
     )
 
 

@@ -48,8 +48,10 @@ class Browser:
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         """Ask for something, and wait for the answer."""
         self._number += 1
-        message = {"id": self._number, "method": method, "params": parameters}
-        os.write(self._to, json.dumps(message | ({"sessionId": self._session} if self._session else {})).encode() + b"\0")
+        message: dict[str, Any] = {"id": self._number, "method": method, "params": parameters}
+        if self._session:
+            message["sessionId"] = self._session
+        os.write(self._to, json.dumps(message).encode() + b"\0")
         while True:
             answer = self._read()
             if answer.get("id") == self._number:

@@ -14,12 +14,6 @@ from lbscale.errors import InputError
 from lbscale.report import law_figure
 
 
-@pytest.fixture
-def rng():
-    """A fixed random generator."""
-    return np.random.default_rng(7)
-
-
 @pytest.fixture(autouse=True)
 def _closed():
     yield

@@ -34,9 +34,9 @@ RUNS = [
 MODULE = b"from malformed.specs import RUNS\nRUNS = RUNS[:2]\n"
 COMMANDS = (("results",), ("results", "--csv"), ("results", "--json"), ("status",), ("status", "--json"), ("report",))
 
-PAGE = tuple(
-    f"results/mine/{name}" for name in ("curves.csv", "index.html", "table.csv", "table.parquet", "verdict.json")
-)
+TABLES = tuple(f"tables/{name}.{kind}" for name in ("runs", "left-to-train") for kind in ("csv", "tex"))
+FILES = ("curves.csv", "index.html", "table.csv", "table.parquet", "verdict.json", *TABLES)
+PAGE = tuple(f"results/mine/{name}" for name in FILES)
 
 
 def spec_case(random: Random) -> Case:
