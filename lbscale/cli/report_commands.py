@@ -92,9 +92,9 @@ def _of_study(options: argparse.Namespace) -> None:
     study = load_study(options.source)
     folder = os.path.join(options.results, study.name)
     store = Store(folder)
-    warn_of_broken(store)
     # Fitted here and not by `recall`, for which a law that cannot be fitted yet is an error.
     recorded = recall(dataclasses.replace(study, laws={}), options.results)
+    warn_of_broken(store)
     fits, missing = fit_each(recorded.table, study.laws)
     conducted = dataclasses.replace(recorded, study=study, fits=fits)
     document = write_report(conducted, options.out or folder, missing=missing, running=_claimed(study, store))

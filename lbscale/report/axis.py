@@ -24,10 +24,11 @@ class Axis:
     counts: bool = False
 
     def at(self, values: Any) -> Any:
-        """Where values lie: 0 at the low end, 1 at the high end."""
+        """Where values lie: 0 at the low end, 1 at the high end; nowhere (NaN) for what has no logarithm."""
         values = np.asarray(values, float)
         if self.log:
-            return np.log(values / self.low) / math.log(self.high / self.low)
+            with np.errstate(invalid="ignore", divide="ignore"):
+                return np.log(values / self.low) / math.log(self.high / self.low)
         return (values - self.low) / (self.high - self.low)
 
     def ticks(self, most: int = 7) -> list[tuple[float, str]]:

@@ -48,9 +48,10 @@ def design_section(table: pd.DataFrame, planned: str | None = None) -> Section:
 
 
 def _spread(values: pd.Series, counts: bool) -> str:
-    """How many values there are, and which."""
-    found = sorted(values.dropna().unique(), key=lambda value: (isinstance(value, str), value))
-    say = (lambda v: short(float(v))) if counts else (lambda v: v if isinstance(v, str) else f"{v:.4g}")
+    """How many values there are, and which: the numbers, of a column that has any."""
+    numbers = pd.to_numeric(values, errors="coerce").dropna()
+    found = sorted(numbers.unique()) if len(numbers) else sorted({str(value) for value in values.dropna()})
+    say = lambda value: value if isinstance(value, str) else short(value) if counts else f"{value:.4g}"
     if len(found) <= MOST_NAMED:
         return ", ".join(map(say, found))
     return f"{len(found)}, from {say(found[0])} to {say(found[-1])}"

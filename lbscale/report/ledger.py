@@ -170,6 +170,17 @@ def rows_of_verdict(outcome: Mapping[str, Any]) -> list[LedgerRow]:
     return rows
 
 
+def rows_of_registered(registered: Mapping[str, Any] | None) -> list[LedgerRow]:
+    """The predictions of a follow-up that is registered, of whose runs none is there."""
+    predictions = [] if registered is None else registered["predictions"]
+    waiting = {"measured": None, "status": "not trained"}
+    return [
+        _of_law("neighbour" if number else "recommended", {**item, **waiting}, law, said)
+        for number, item in enumerate(predictions)
+        for law, said in item["laws"].items()
+    ]
+
+
 def _of_law(name: str, item: Mapping[str, Any], law: str, said: Mapping[str, Any]) -> LedgerRow:
     return LedgerRow(
         name=name,

@@ -12,7 +12,7 @@ from lbscale.report.design import design_section
 from lbscale.report.exhibit import Column, Exhibit
 from lbscale.report.held_out import comparisons, held_out_section
 from lbscale.report.law_section import law_section
-from lbscale.report.ledger import ledger_section, rows_of_verdict
+from lbscale.report.ledger import ledger_section, rows_of_registered, rows_of_verdict
 from lbscale.report.methods import methods_section
 from lbscale.report.progress import Progress, progress_section
 from lbscale.report.recommendation import best_first, recommendation_of, recommendation_section, target_of
@@ -32,11 +32,12 @@ def study_page(
     progress: Progress,
     missing: Mapping[str, str],
     pictures: Mapping[str, str],
+    no_pictures: str | None = None,
 ) -> Page:
     """The page of what `conducted` has and `verdict` said of it.
 
     `table` is the study's with the follow-up's below, `missing` the reason for each law of the study that is not
-    fitted, `pictures` the study's own figures as SVG.
+    fitted, `pictures` the study's own figures as SVG, `no_pictures` why they could not be drawn.
     """
     study, fits = conducted.study, conducted.fits
     question, *background = study.question.split("\n\n")
@@ -50,6 +51,8 @@ def study_page(
     if pictures:
         drawn = (Picture(f"picture-{name}", svg, name.replace("_", " ")) for name, svg in pictures.items())
         sections.append(Section("figures", "The study's own figures", tuple(drawn)))
+    if no_pictures:
+        sections.append(Section("figures", "The study's own figures", (Text(f"They are missing: {no_pictures}."),)))
     if missing:
         said = (Text(f"The law {name} is missing: {reason}.") for name, reason in missing.items())
         sections.append(Section("missing", "Laws that are missing", tuple(said)))
@@ -62,8 +65,9 @@ def study_page(
         sections.append(
             recommendation_section(recommendation_of(best_first(fits, compared), target), target, follow_up is not None)
         )
-    if follow_up is not None:
-        sections.append(ledger_section(rows_of_verdict(outcome), _notes(follow_up)))
+    predictions = rows_of_verdict(outcome) or rows_of_registered(conducted.registered)
+    if predictions:
+        sections.append(ledger_section(predictions, _notes(follow_up) if follow_up else ()))
     sections.append(methods_section(conducted.table, fits, missing, _facts(conducted.table)))
     sections.append(Section("runs", "The runs", (Table(_runs(table), is_open=False),)))
     return Page(

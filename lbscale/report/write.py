@@ -14,7 +14,7 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from lbscale.errors import InputError
+from lbscale.errors import InputError, one_line
 from lbscale.laws import Fit
 from lbscale.report import figures as draw
 from lbscale.report.blocks import Page
@@ -53,10 +53,10 @@ def write_report(
     table = conducted.table.assign(stage="study")
     if len(conducted.follow_up_table):
         table = _stacked(table, conducted.follow_up_table.assign(stage="follow_up"))
-    own = dict(conducted.study.figures(conducted.table, conducted.fits)) if conducted.study.figures is not None else {}
+    own, no_figures = _own_figures(conducted, is_whole=progress.is_complete and not missing)
     drawn = _drawn({**_figures(conducted.fits, outcome), **own})
     pictures = {name: drawn[f"figures/{name}.svg"].decode() for name in own}
-    page = study_page(conducted, outcome, table, progress, missing or {}, pictures)
+    page = study_page(conducted, outcome, table, progress, missing or {}, pictures, no_figures)
     files = {
         **_tables(page, table),
         "curves.csv": conducted.curves.to_csv(index=False).encode(),
@@ -106,6 +106,19 @@ def write_files(folder: str | Path, files: Mapping[str, bytes]) -> None:
             raise
         why = error.strerror or type(error).__name__
         raise InputError("out", str(folder), f"a folder that can be written is needed: {why}") from error
+
+
+def _own_figures(conducted: Conducted, is_whole: bool) -> tuple[dict[str, Figure], str | None]:
+    """The figures that the study's module draws, or why there are none: it may rest on runs that are still to come."""
+    figures = conducted.study.figures
+    if figures is None:
+        return {}, None
+    try:
+        return dict(figures(conducted.table, conducted.fits)), None
+    except Exception as error:  # whatever code of the user's own raises
+        if is_whole:
+            raise
+        return {}, f"{type(error).__name__}: {one_line(error)}"
 
 
 def _stacked(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:

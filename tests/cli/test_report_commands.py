@@ -24,7 +24,9 @@ TABLE = ("report", "table.csv", "--laws", "chinchilla", "--bootstrap", "0")
 def under_way(folder: Path) -> Path:
     """`mine`, with two laws, and two of its four runs recorded, one of which diverged."""
     text = (folder / "mine.py").read_text()
-    (folder / "mine.py").write_text(text + 'LAWS = {"surface": "chinchilla", "tuning": "joint"}\n')
+    text += 'LAWS = {"surface": "chinchilla", "tuning": "joint"}\n'
+    text += 'def figures(table, fits):\n    return {"own": fits["tuning"]}\n'
+    (folder / "mine.py").write_text(text)
     store = Store(folder / "results" / "mine")
     for run, status, loss in zip(load_study("mine.py").runs, ("finished", "diverged"), (5.0, None), strict=False):
         store.write(
@@ -68,7 +70,14 @@ def test_a_study_under_way_says_what_is_left_and_which_laws_are_missing(lbscale:
     assert missing["surface"] == "1 usable row, and 5 parameters to find" and missing["tuning"].startswith("1 usable")
     assert document["laws"] == {}
     page = (under_way / "results" / "mine" / "index.html").read_text()
-    for words in ("Does a small thing learn?", "2 of 4", "The law surface is missing", "1 diverged", "2 left"):
+    for words in (
+        "Does a small thing learn?",
+        "2 of 4",
+        "The law surface is missing",
+        "1 diverged",
+        "2 left",
+        "They are missing: KeyError",
+    ):
         assert words in page
 
 

@@ -16,7 +16,7 @@ from lbscale.laws import Fit
 from lbscale.report import LedgerRow, fit_each, ledger_section, report_table, write_table_report
 from lbscale.report.blocks import Panels, Table, Text
 from lbscale.report.design import held_constant
-from lbscale.report.ledger import calibration
+from lbscale.report.ledger import calibration, rows_of_registered
 from lbscale.report.methods import methods_section, methods_text
 from lbscale.report.recommendation import best_first
 from lbscale.report.write import write_files
@@ -89,6 +89,19 @@ def test_the_ledger_scores_rows(rng):
     (figure,) = [block for block in section.blocks if isinstance(block, Panels)]
     assert [point.y for point in figure.panels[0].points] == pytest.approx([5.0, 25.0])
     assert ledger_section([]).blocks
+
+
+def test_a_registered_prediction_waits_for_its_run():
+    intervals = {"interval_mean": [1.9, 2.1], "interval_new_run": [1.8, None]}
+    said = {"value": 2.0, **intervals, "extrapolation": {"n_params": 2.0}}
+    registered = {"predictions": [{"key": "k", "point": {"n_params": 1e6}, "laws": {"joint": said}}] * 2}
+    rows = rows_of_registered(registered)
+    assert [(row.name, row.by, row.status) for row in rows] == [
+        ("recommended", "joint", "not trained"), ("neighbour", "joint", "not trained"),
+    ]  # fmt: skip
+    assert calibration(rows) == "joint: 2 predictions, 2 without an outcome yet."
+    assert not any(isinstance(block, Panels) for block in ledger_section(rows).blocks)
+    assert rows_of_registered(None) == []
 
 
 def test_the_best_law_on_held_out_rows_answers_first(rng, tmp_path):
