@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from lbscale.report.axis import Axis
 
 N_COLOURS = 8  # as the style sheet has them, c0 to c7, away from the background
-LEFT, RIGHT, TOP, BOTTOM = 54, 10, 10, 40
+LEFT, RIGHT, TOP, BOTTOM = 62, 10, 10, 40
 Values = Sequence[float] | NDArray[Any]
 TRIANGLE = "M-4.2 3.4 0 -4.4 4.2 3.4Z"
 
