@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,13 +32,12 @@ class Column:
 @dataclass(frozen=True)
 class Exhibit:
     """A table; `name` is unique on the page and that of its files. The CSV has the frame as it is, every digit and
-    every column, the others what `columns` show. Rows in `chosen` stand out."""
+    every column, the others what `columns` show."""
 
     name: str
     caption: str
     frame: pd.DataFrame
     columns: tuple[Column, ...]
-    chosen: tuple[int, ...] = ()
 
     def rows(self) -> list[list[str]]:
         """The cells that HTML shows."""
@@ -127,8 +125,3 @@ def _escape(text: object) -> str:
 
 def _is_missing(value: Any) -> bool:
     return value is None or value is pd.NA or (isinstance(value, float) and not math.isfinite(value))
-
-
-def one_column_each(names: Sequence[str]) -> tuple[Column, ...]:
-    """A column for each of the frame's columns, by its own name."""
-    return tuple(Column(name, (name,)) for name in names)
