@@ -10,6 +10,7 @@ from typing import Any
 
 from lbscale.cli.arguments import as_mapping, number, pair, print_json
 from lbscale.cli.store_commands import warn_of_broken
+from lbscale.cli.study_commands import page_folder
 from lbscale.errors import check
 
 TABLES = (".csv", ".tsv", ".txt", ".parquet", ".pq")
@@ -84,27 +85,27 @@ def _of_table(options: argparse.Namespace) -> None:
 def _of_study(options: argparse.Namespace) -> None:
     from lbscale.conduct import recall
     from lbscale.report import fit_each, verdict_text, write_report
-    from lbscale.store import Store
+    from lbscale.store import Store, below
     from lbscale.study import load_study
 
     for name in OF_TABLES:
         check(getattr(options, name) is None, name, getattr(options, name), "it is for a table; a study names its own")
     study = load_study(options.source)
-    folder = os.path.join(options.results, study.name)
-    store = Store(folder)
+    store = Store(below(options.results, study.name))
+    folder = options.out or page_folder(store.files)
     # Fitted here and not by `recall`, for which a law that cannot be fitted yet is an error.
     recorded = recall(dataclasses.replace(study, laws={}), options.results)
     warn_of_broken(store)
     fits, missing = fit_each(recorded.table, study.laws)
     conducted = dataclasses.replace(recorded, study=study, fits=fits)
-    document = write_report(conducted, options.out or folder, missing=missing, running=_claimed(study, store))
+    document = write_report(conducted, folder, missing=missing, running=_claimed(study, store))
     if options.json:
         print_json(document)
         return
     print(verdict_text(conducted, document))
     for law, reason in missing.items():
         print(f"missing: {law}: {reason}")
-    print(f"The page: {options.out or folder}/index.html")
+    print(f"The page: {folder}/index.html")
 
 
 def _claimed(study: Any, store: Any) -> list[str]:

@@ -172,7 +172,7 @@ def _run(options: argparse.Namespace) -> None:
     keep_compilations()
     files = Files(below(options.results, study.name))
     if not options.worker:
-        folder = _page_folder(files)
+        folder = page_folder(files)
     _check_writable(files, options.results)
     _warn_of_drift(study, Store(files.root))
     with ProgressDisplay() as display, counted_compilations() as compilations:
@@ -199,7 +199,7 @@ def _early_stop(options: argparse.Namespace) -> Any:
     return None if options.stop_hopeless is None else EarlyStop(options.stop_hopeless)
 
 
-def _page_folder(study: Any) -> Path:
+def page_folder(study: Any) -> Path:
     """Where the page of a study goes; raises InputError for an object store, since browsers read disks."""
     allowed = "a page needs a folder of this machine; `lbscale run --worker` trains, and `lbscale results` reads, a URL"
     check(study.is_local, "results", study.root, allowed)
