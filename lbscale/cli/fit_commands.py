@@ -93,7 +93,7 @@ def _fit(options: argparse.Namespace) -> None:
     if figure is not None:
         from lbscale import report
 
-        drawn = report.law_figure(fitted).figure
+        drawn = report.figure_of(report.law_figure(fitted))
         with _writing("figure", figure):
             drawn.savefig(figure)
     if options.json:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from lbscale.errors import check
-from lbscale.laws.answer import baselines
+from lbscale.laws.baselines import baselines
 from lbscale.laws.form import point_columns
 from lbscale.laws.prediction import log_if
 from lbscale.laws.text import plain

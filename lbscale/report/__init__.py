@@ -5,6 +5,7 @@ from lbscale.report.fitting import fit_each
 from lbscale.report.law_figure import law_figure
 from lbscale.report.ledger import LedgerRow, ledger_section
 from lbscale.report.ledger_figure import ledger_figure
+from lbscale.report.panels import figure_of
 from lbscale.report.table_page import TableReport, report_table
 from lbscale.report.track_figure import track_figure
 from lbscale.report.verdict import verdict
@@ -15,6 +16,7 @@ from lbscale.report.write import write_report, write_table_report
 __all__ = [
     "LedgerRow",
     "TableReport",
+    "figure_of",
     "figures",
     "fit_each",
     "law_figure",

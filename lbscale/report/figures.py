@@ -1,31 +1,37 @@
-"""The figures of a joint fit: its bowls, its optimum, its surface; and predictions against measurements.
+"""Figures of a joint fit (its bowls, its optimum, its surface), of a comparison, and of predictions and measurements.
 
-Each returns a matplotlib figure that a user can go on drawing on. Learning rates are peaks, losses nats per token.
+Each draws on `ax`, one or an array of as many axes as it has panels, or on a new figure, and returns the axes, which a
+user can draw on further. Learning rates are peaks, losses nats per token.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
 
-from lbscale.laws import Fit
+from lbscale.laws import Comparison, Fit
+from lbscale.report.panels import panels
 from lbscale.report.style import ACCENT, INK, MUTED, WARM, colours, log_ticks, short, styled
 
 
-def tuning(fit: Fit) -> Figure:
-    """Loss against learning rate, a panel a cell of size and tokens, a colour a batch size, with the fitted bowl."""
+def tuning(fit: Fit, ax: Any = None) -> NDArray[Any]:
+    """Loss against learning rate, a panel a cell of size and tokens, a colour a batch size, with the fitted bowl.
+
+    The axes are (budgets, sizes), both ascending.
+    """
     rows = pd.DataFrame(fit.rows)
     sizes, budgets = sorted(rows["n_params"].unique()), sorted(rows["n_tokens"].unique())
     colour = colours(rows["batch_size_tokens"].unique())
     with styled():
-        figure, axes = plt.subplots(
-            len(budgets), len(sizes), figsize=(2.6 * len(sizes) + 1, 2.2 * len(budgets)), sharex=True, squeeze=False
-        )
+        size = (2.6 * len(sizes) + 1, 2.2 * len(budgets))
+        axes = panels(ax, len(budgets), len(sizes), figsize=size, sharex=True)
         limits = rows["learning_rate"].min() / 1.5, rows["learning_rate"].max() * 1.5
         rates = np.geomspace(*limits, 200)
         for i, budget in enumerate(budgets):
@@ -41,9 +47,8 @@ def tuning(fit: Fit) -> Figure:
         for axis in axes[:, 0]:
             axis.set_ylabel("loss")
         handles = [plt.Line2D([], [], marker="o", color=c, label=f"{b:,.0f}") for b, c in colour.items()]
-        figure.legend(handles=handles, title="batch size in tokens", loc="outside right upper")
-        figure.set_layout_engine("constrained")
-    return figure
+        axes[0, -1].legend(handles=handles, title="batch, tokens", loc="upper left", bbox_to_anchor=(1.02, 1.0))
+    return axes
 
 
 def _draw_cell(axis: Any, fit: Fit, cell: pd.DataFrame, rates: np.ndarray, colour: Mapping[float, Any]) -> None:
@@ -66,20 +71,20 @@ def _draw_cell(axis: Any, fit: Fit, cell: pd.DataFrame, rates: np.ndarray, colou
     axis.xaxis.set_tick_params(labelrotation=45)
 
 
-def optimum(fit: Fit, percent: float = 1.0) -> Figure:
+def optimum(fit: Fit, percent: float = 1.0, ax: Any = None) -> NDArray[Any]:
     """The best learning rate against params and the best batch against tokens, with their 95 % interval and the plateau
-    of settings that give up at most `percent` of the loss; dots are the best runs of each cell."""
+    of settings that give up at most `percent` of the loss; dots are the best runs of each cell. The axes are (2,)."""
     rows = pd.DataFrame(fit.rows)
     rows = rows[~rows["censored"]]
     best = rows.loc[rows.groupby(["n_params", "n_tokens"])["loss"].idxmin()]
     middle = {name: float(np.exp(np.log(rows[name]).mean())) for name in ("n_params", "n_tokens")}
-    panels = (
+    settings = (
         ("n_params", "learning_rate", "best peak learning rate"),
         ("n_tokens", "batch_size_tokens", "best batch, tokens"),
     )
     with styled():
-        figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
-        for axis, (along, setting, label) in zip(axes, panels, strict=True):
+        axes = panels(ax, 1, 2, figsize=(9, 3.6))[0]
+        for axis, (along, setting, label) in zip(axes, settings, strict=True):
             across = "n_tokens" if along == "n_params" else "n_params"
             values = np.geomspace(rows[along].min(), 2 * rows[along].max(), 25)
             found = [fit.optimum(**{along: value, across: middle[across]})[setting] for value in values]
@@ -104,11 +109,12 @@ def optimum(fit: Fit, percent: float = 1.0) -> Figure:
             log_ticks(axis.xaxis)
             log_ticks(axis.yaxis, counts=setting == "batch_size_tokens")
             axis.legend(title=f"best runs by {across[2:]}", ncols=2, fontsize=7)
-    return figure
+    return axes
 
 
-def surface(fit: Fit) -> Figure:
-    """The tuned loss against tokens, a line a size: losses less their fitted tuning excess; below, the residuals."""
+def surface(fit: Fit, ax: Any = None) -> NDArray[Any]:
+    """The tuned loss against tokens, a line a size: losses less their fitted tuning excess; below, the residuals. The
+    axes are (2,)."""
     rows = pd.DataFrame(fit.rows)
     rows = rows[~rows["censored"]]
     tuned = fit.law.optimum(fit.theta, n_params=rows["n_params"].to_numpy(), n_tokens=rows["n_tokens"].to_numpy())[-1]
@@ -116,9 +122,8 @@ def surface(fit: Fit) -> Figure:
     colour = colours(rows["n_params"].unique())
     tokens = np.geomspace(rows["n_tokens"].min() / 1.3, rows["n_tokens"].max() * 1.3, 100)
     with styled():
-        figure, (upper, lower) = plt.subplots(
-            2, 1, figsize=(7, 5.2), sharex=True, height_ratios=(3, 1.3), layout="constrained"
-        )
+        axes = panels(ax, 2, 1, figsize=(7, 5.2), sharex=True, height_ratios=(3, 1.3))[:, 0]
+        upper, lower = axes
         for j, size in enumerate(sorted(rows["n_params"].unique())):
             points = rows[rows["n_params"] == size]
             shift = 1.04 ** (j - (len(colour) - 1) / 2)  # side by side where sizes share a budget
@@ -135,7 +140,7 @@ def surface(fit: Fit) -> Figure:
             )
             lower.plot(
                 points["n_tokens"] * shift,
-                100 * points["relative_residual"],
+                100 * (points["loss"] / points["predicted"] - 1),
                 "o",
                 ms=3.5,
                 alpha=0.7,
@@ -148,18 +153,19 @@ def surface(fit: Fit) -> Figure:
             ylabel="loss, tuned",
             title="The loss surface: runs with the fitted tuning excess taken off",
         )
-        lower.set(ylabel="residual, %", xlabel="training tokens")
-        log_ticks(lower.xaxis)
+        lower.set(xscale="log", ylabel="measured / law - 1, %", xlabel="training tokens")
+        for axis in axes:
+            log_ticks(axis.xaxis)
         log_ticks(upper.yaxis, counts=False)
         upper.legend()
-    return figure
+    return axes
 
 
-def outcome(follow_up: Mapping[str, Any], law: str) -> Figure:
+def outcome(follow_up: Mapping[str, Any], law: str, ax: Axes | None = None) -> Axes:
     """What was predicted of each follow-up run, with both intervals, beside what was measured and the baselines."""
     items = [follow_up["recommended"], *follow_up["neighbours"]]
     with styled():
-        figure, axis = plt.subplots(figsize=(7.6, 3.4), layout="constrained")
+        axis: Axes = panels(ax, figsize=(7.6, 3.4))[0, 0]
         for i, item in enumerate(items):
             said, first = item["laws"][law], i == 0
             for which, width, alpha, words in (
@@ -185,7 +191,31 @@ def outcome(follow_up: Mapping[str, Any], law: str) -> Figure:
         axis.set_xticks(range(len(items)), [_settings(item, i) for i, item in enumerate(items)])
         axis.set(ylabel="held-out loss, nats per token", title="Predicted before training, against measured")
         axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
-    return figure
+    return axis
+
+
+def held_out(comparison: Comparison, ax: Axes | None = None) -> Axes:
+    """How far each law was off on what it had not seen: the mean size of its relative error, a point a window in the
+    order of the windows, a line a law, the best first in the legend with its mean over all rows."""
+    tones, markers = (ACCENT, WARM, INK, MUTED), "osD^v"
+    with styled():
+        axis: Axes = panels(ax, figsize=(7, 3.6))[0, 0]
+        for i, (name, rows) in enumerate(comparison.held.items()):
+            error = 100 * rows["relative_error"].abs().groupby(rows["window"], sort=False).mean()
+            label = f"{name}: {100 * comparison.errors[name]:.2g} %"
+            tone, marker = tones[i % len(tones)], markers[i % len(markers)]
+            axis.plot(range(len(error)), error, color=tone, marker=marker, ms=5, label=label)
+        axis.set_xticks(range(len(error)), [_window(name) for name in error.index], fontsize=7.5)
+        axis.set(yscale="log", ylabel="held-out error, %", title="Error on what was held out, window by window")
+        log_ticks(axis.yaxis, counts=False)
+        axis.legend(title="mean error")
+    return axis
+
+
+def _window(name: str) -> str:
+    """A window's name on two lines, its params short."""
+    plain = re.sub(r"\d[\d.]*(e\+0\d)?\b(?!e)", lambda number: short(float(number[0])), name)
+    return plain.removeprefix("sizes ").replace("all sizes", "all").replace(", ", ",\n")
 
 
 def _settings(item: Mapping[str, Any], index: int) -> str:

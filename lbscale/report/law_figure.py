@@ -7,43 +7,43 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib import colormaps
-from matplotlib import pyplot as plt
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap, LogNorm
-from matplotlib.figure import Figure, SubFigure
+from numpy.typing import NDArray
 
 from lbscale.laws import Fit
 from lbscale.report.law_view import MOST_CURVES, fit_runs, main_columns, view, words
+from lbscale.report.panels import panels
 from lbscale.report.style import ACCENT, INK, MUTED, log_ticks, short, styled
 
 
-def law_figure(
-    fit: Fit, figure: Figure | SubFigure | None = None, *, along: str | None = None, by: str | None = None
-) -> Figure | SubFigure:
+def law_figure(fit: Fit, ax: Any = None, *, along: str | None = None, by: str | None = None) -> NDArray[Any]:
     """The runs and the law, a pair of panels a target: above, the target against the column `along`, coloured by the
     column `by`, with the law's curves and the 95 % band of its mean; below, the relative residuals.
 
     Runs that were held out are hollow, and unfinished ones, of which only a lower bound is known, are triangles. Where
     a law reads more than two columns, each run is moved, along the law, to the best setting of the tuned columns and
     the geometric mean of the others, for which the curves are drawn. `along` and `by` default to its main columns.
-    Draws on `figure` where one is given; the axes of the returned figure, two a target, are ready to be drawn on.
-    Raises InputError for a column that the law does not read.
+    Draws on `ax` where it is given: the axes of both panels, or one for each target, which leaves the residuals out.
+    Returns the axes, ready to be drawn on: (2,) or (1,) for a law of one target, (2, targets) or (1, targets) of more.
+    Raises InputError for a column that the law does not read, and for another number of axes.
     """
     law = fit.law
     along, by = main_columns(fit, along, by)
     runs = fit_runs(fit)
     with styled():
-        if figure is None:
-            figure = plt.figure(figsize=(6.4 * len(law.targets), 5.4), layout="constrained")
-        axes = figure.subplots(2, len(law.targets), sharex="col", height_ratios=(3, 1.2), squeeze=False)
+        n_targets = len(law.targets)
+        n_rows = 1 if ax is not None and np.size(np.array(ax, dtype=object)) == n_targets else 2
+        size = (6.4 * n_targets, 5.4)
+        axes = panels(ax, n_rows, n_targets, figsize=size, sharex="col", height_ratios=(3, 1.2))
         colour = _Colour(runs[by] if by else None)
         for k, target in enumerate(law.targets):
             _draw_target(axes[:, k], fit, runs, (k, target), along, by, colour)
         if by and colour.continuous:
             mappable = ScalarMappable(colour.norm, colour.map)
-            bar = figure.colorbar(mappable, ax=list(axes.ravel()), pad=0.02, aspect=40, label=words(by))
+            bar = axes[0, 0].figure.colorbar(mappable, ax=list(axes.ravel()), pad=0.02, aspect=40, label=words(by))
             log_ticks(bar.ax.yaxis)
-    return figure
+    return axes[:, 0] if n_targets == 1 else axes
 
 
 class _Colour:
@@ -63,7 +63,7 @@ class _Colour:
 def _draw_target(
     axes: Any, fit: Fit, runs: pd.DataFrame, which: tuple[int, str], along: str, by: str | None, colour: _Colour
 ) -> None:
-    upper, lower = axes
+    upper, lower = axes[0], axes[1] if len(axes) > 1 else None
     k, target = which
     seen = view(fit, runs, k, along, by)
     runs = seen.runs.assign(tone=list(colour(runs[by])) if by else ACCENT)
@@ -75,7 +75,6 @@ def _draw_target(
         upper.plot(curve.x, curve.mean, color=tone, label=label)
     low, high = runs[along].min(), runs[along].max()
     _draw_runs(upper, lower, runs, along)
-    lower.axhline(0, color=MUTED, lw=1)
     wide = runs["height"].max() > 10 * runs["height"].min()
     if wide:
         upper.set_yscale("log")
@@ -84,18 +83,22 @@ def _draw_target(
         room = 0.08 * (runs["height"].max() - runs["height"].min()) or 0.05 * runs["height"].max()
         upper.set_ylim(runs["height"].min() - room, runs["height"].max() + room)
     if high > 3 * low:
-        upper.set_xscale("log")
-        log_ticks(lower.xaxis)
+        for axis in axes:
+            axis.set_xscale("log")
+            log_ticks(axis.xaxis)
     unit = fit.law.target_units[k]
     said = target.replace("_", " ")
     upper.set(ylabel=said if unit == "1" else f"{said}, {unit}", title=_title(fit))
-    lower.set(ylabel="measured / law - 1, %", xlabel=words(along))
+    axes[-1].set_xlabel(words(along))
+    if lower is not None:
+        lower.axhline(0, color=MUTED, lw=1)
+        lower.set_ylabel("measured / law - 1, %")
     if upper.get_legend_handles_labels()[1]:
         upper.legend(loc="best")
 
 
 def _draw_runs(upper: Any, lower: Any, runs: pd.DataFrame, along: str) -> None:
-    """Runs as points on both panels, and a legend of what is hollow."""
+    """Runs as points on both panels, or the upper one, and a legend of what is hollow."""
     size = 16 if len(runs) < 1000 else 4
     kinds = (
         (~runs["held"] & ~runs["censored"], "o", None),
@@ -111,7 +114,7 @@ def _draw_runs(upper: Any, lower: Any, runs: pd.DataFrame, along: str) -> None:
         upper.scatter(part[along], part["height"], s=size, marker=marker, zorder=3, **style)
         if label:
             upper.plot([], [], marker, mfc="none", mec=INK, label=f"{label} ({len(part)})")
-        if marker != "^":  # a lower bound has no residual
+        if marker != "^" and lower is not None:  # a lower bound has no residual
             lower.scatter(part[along], part["rest"], s=size, marker=marker, zorder=3, **style)
 
 

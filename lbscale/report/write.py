@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from matplotlib import pyplot as plt
-from matplotlib.figure import Figure
 
 from lbscale.errors import InputError, one_line
 from lbscale.laws import Fit
@@ -21,6 +20,7 @@ from lbscale.report.blocks import Page
 from lbscale.report.law_figure import law_figure
 from lbscale.report.ledger import LedgerRow
 from lbscale.report.page import page_html
+from lbscale.report.panels import figure_of
 from lbscale.report.progress import progress_of
 from lbscale.report.study_page import study_page
 from lbscale.report.table_page import TableReport, table_page
@@ -78,7 +78,7 @@ def write_table_report(report: TableReport, folder: str | Path, ledger: Sequence
     files = {
         **_tables(page, report.table),
         **_laws(report.fits),
-        **_drawn({name: law_figure(fit).figure for name, fit in report.fits.items()}),
+        **_drawn({name: law_figure(fit) for name, fit in report.fits.items()}),
         "report.json": (json.dumps(report.document(), indent=1, allow_nan=False) + "\n").encode(),
         PAGE: page_html(page).encode(),
     }
@@ -108,7 +108,7 @@ def write_files(folder: str | Path, files: Mapping[str, bytes]) -> None:
         raise InputError("out", str(folder), f"a folder that can be written is needed: {why}") from error
 
 
-def _own_figures(conducted: Conducted, is_whole: bool) -> tuple[dict[str, Figure], str | None]:
+def _own_figures(conducted: Conducted, is_whole: bool) -> tuple[dict[str, Any], str | None]:
     """The figures that the study's module draws, or why there are none: it may rest on runs that are still to come."""
     figures = conducted.study.figures
     if figures is None:
@@ -147,8 +147,9 @@ def _laws(fits: Mapping[str, Fit]) -> dict[str, bytes]:
     return found
 
 
-def _figures(fits: Mapping[str, Fit], outcome: Mapping[str, Any]) -> dict[str, Figure]:
-    drawn: dict[str, Figure] = {}
+def _figures(fits: Mapping[str, Fit], outcome: Mapping[str, Any]) -> dict[str, Any]:
+    """The axes of each figure."""
+    drawn: dict[str, Any] = {}
     tuned = {name: fit for name, fit in fits.items() if fit.law.tuned}
     if outcome["follow_up"]:
         drawn["outcome"] = draw.outcome(outcome["follow_up"], next(iter(outcome["follow_up"]["recommended"]["laws"])))
@@ -156,13 +157,14 @@ def _figures(fits: Mapping[str, Fit], outcome: Mapping[str, Any]) -> dict[str, F
         suffix = "" if len(tuned) == 1 else f"_{name}"
         drawn |= {f"optimum{suffix}": draw.optimum(fit), f"tuning{suffix}": draw.tuning(fit)}
         drawn[f"surface{suffix}"] = draw.surface(fit)
-    return drawn | {name: law_figure(fit).figure for name, fit in fits.items() if name not in tuned}
+    return drawn | {name: law_figure(fit) for name, fit in fits.items() if name not in tuned}
 
 
-def _drawn(figures: Mapping[str, Figure]) -> dict[str, bytes]:
-    """Each figure as PNG and SVG."""
+def _drawn(figures: Mapping[str, Any]) -> dict[str, bytes]:
+    """Each figure, given itself or by axes of it, as PNG and SVG."""
     files = {}
-    for name, figure in figures.items():
+    for name, drawn in figures.items():
+        figure = figure_of(drawn)
         for kind in ("png", "svg"):
             buffer = io.BytesIO()
             plain = (

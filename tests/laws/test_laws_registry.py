@@ -41,7 +41,7 @@ def test_a_saved_fit_answers_as_before(name: str, rng: np.random.Generator, tmp_
     assert law.name in again.summary() and law.name in again._repr_html_()
     wild = again.predict(**{column: 1e3 * value for column, value in middle.items()})
     assert wild.warnings and np.isfinite(wild.value)
-    plt.close(report.law_figure(again).figure)
+    plt.close(report.figure_of(report.law_figure(again)))
 
 
 @pytest.mark.parametrize("name", laws.LAWS)

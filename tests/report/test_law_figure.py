@@ -11,7 +11,7 @@ from matplotlib.collections import PathCollection
 
 from lbscale import laws
 from lbscale.errors import InputError
-from lbscale.report import law_figure
+from lbscale.report import figure_of, law_figure
 
 
 @pytest.fixture(autouse=True)
@@ -28,8 +28,7 @@ def scattered(axis):
 def test_runs_stand_where_they_were_measured(rng):
     table = surface_table(rng)
     fit = laws.fit(table, "chinchilla", holdout="n_params > 3e9", bootstrap=20)
-    figure = law_figure(fit)
-    upper, lower = figure.axes[:2]
+    upper, lower = law_figure(fit)
     assert scattered(upper) == scattered(lower) == len(table)
     clouds = [np.asarray(cloud.get_offsets()) for cloud in upper.collections if isinstance(cloud, PathCollection)]
     drawn = np.concatenate(clouds)
@@ -42,14 +41,13 @@ def test_a_law_of_settings_moves_runs_to_its_curves(rng, tmp_path):
     table = star_table(rng).assign(status="finished")
     table.loc[table.learning_rate > table.learning_rate.quantile(0.95), "status"] = "diverged"
     fit = laws.fit(table, "joint", bootstrap=10)
-    figure = law_figure(fit)
-    upper, lower = figure.axes[:2]
+    upper, lower = law_figure(fit)
     assert scattered(upper) == fit.n_rows + fit.n_censored and scattered(lower) == fit.n_rows
     assert len([line for line in upper.lines if len(line.get_xdata())]) == 4  # a curve a size
     by_rate = law_figure(fit, along="learning_rate", by="batch_size_tokens")
-    assert by_rate.axes[1].get_xlabel() == "learning rate"
-    for each, name in ((figure, "one.png"), (by_rate, "other.svg")):
-        each.savefig(tmp_path / name)
+    assert by_rate[1].get_xlabel() == "learning rate"
+    for axis, name in ((upper, "one.png"), (by_rate, "other.svg")):
+        figure_of(axis).savefig(tmp_path / name)
         assert (tmp_path / name).stat().st_size > 10_000
 
 
@@ -57,9 +55,13 @@ def test_a_user_goes_on_drawing(rng):
     fit = laws.fit(surface_table(rng), "chinchilla", bootstrap=0)
     own = plt.figure(layout="constrained")
     left, right = own.subfigures(1, 2)
-    assert law_figure(fit, left) is left
-    right.subplots().plot([1, 2], [1, 2])
-    left.axes[0].plot([1e9], [2.5], "*", label="mine")
+    panels = left.subplots(2, 1)
+    assert [*law_figure(fit, panels)] == [*panels]
+    assert [axis.get_xscale() for axis in panels] == ["log", "log"]
+    alone = right.subplots()
+    assert [*law_figure(fit, alone)] == [alone]
+    assert scattered(alone) == fit.n_rows and alone.get_xlabel() == "training tokens"
+    panels[0].plot([1e9], [2.5], "*", label="mine")
     own.canvas.draw()
 
 
@@ -72,7 +74,7 @@ def test_a_degenerate_table_has_a_figure(rng, kind):
         "one size": table[table.n_params == 25e3],
         "constant loss": table.assign(loss=2.0),
     }
-    law_figure(laws.fit(tables[kind], "chinchilla", bootstrap=5)).canvas.draw()
+    figure_of(law_figure(laws.fit(tables[kind], "chinchilla", bootstrap=5))).canvas.draw()
 
 
 def test_columns_that_a_law_does_not_read_are_refused(rng):
@@ -86,5 +88,5 @@ def test_columns_that_a_law_does_not_read_are_refused(rng):
 def test_a_law_of_one_column_has_one_curve(rng):
     loss = np.linspace(2.5, 5.0, 12)
     table = pd.DataFrame({"loss": loss, "error": 0.85 - 2.0 * np.exp(-0.7 * loss) + 1e-3 * rng.normal(size=12)})
-    upper, lower = law_figure(laws.fit(table, "downstream_error", bootstrap=0)).axes
+    upper, lower = law_figure(laws.fit(table, "downstream_error", bootstrap=0))
     assert scattered(upper) == scattered(lower) == 12 and len(upper.lines) == 1
