@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -63,6 +64,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code."""
+    os.environ.setdefault("MPLBACKEND", "agg")  # commands write their figures to files and open no window
     words = list(sys.argv[1:] if arguments is None else arguments)
     top = parser()
     try:

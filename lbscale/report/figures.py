@@ -214,8 +214,12 @@ def held_out(comparison: Comparison, ax: Axes | None = None) -> Axes:
 
 def _window(name: str) -> str:
     """A window's name on two lines, its params short."""
-    plain = re.sub(r"\d[\d.]*(e\+0\d)?\b(?!e)", lambda number: short(float(number[0])), name)
-    return plain.removeprefix("sizes ").replace("all sizes", "all").replace(", ", ",\n")
+    found = re.sub(r"\d[\d.]*(e\+\d+)?", lambda number: _count(number[0]), name)
+    return found.removeprefix("sizes ").replace("all sizes", "all").replace(", ", ",\n")
+
+
+def _count(text: str) -> str:
+    return short(float(text)) if float(text) < 1e15 else text  # more are FLOPs
 
 
 def _settings(item: Mapping[str, Any], index: int) -> str:

@@ -9,8 +9,6 @@ from typing import Any
 import matplotlib
 from matplotlib import colormaps, ticker
 
-matplotlib.use("agg")
-
 INK, MUTED, ACCENT, WARM = "#1c2733", "#8a96a3", "#1f6f8b", "#c8553d"
 
 _STYLE: dict[Any, Any] = {
@@ -61,8 +59,12 @@ def short(value: float) -> str:
 
 
 def log_ticks(axis: Any, counts: bool = True) -> None:
-    """Plain, sparse labels on a logarithmic axis, minor ones included, since a range may hold no power of ten."""
+    """Plain, sparse labels on a logarithmic axis, minor ones included, since a range may hold no power of ten; as many
+    as its present range has room for."""
     label = ticker.FuncFormatter(lambda value, _: short(value) if counts else f"{value:g}")
-    axis.set_major_locator(ticker.LogLocator(base=10, subs=(1.0, 2.0, 5.0), numticks=12))
+    low, high = axis.get_view_interval()
+    spanned = high / low if low > 0 else 1.0
+    digits = (1.0, 2.0, 5.0) if spanned < 100 else (1.0, 3.0) if spanned < 1e4 else (1.0,)
+    axis.set_major_locator(ticker.LogLocator(base=10, subs=digits, numticks=12))
     axis.set_major_formatter(label)
     axis.set_minor_locator(ticker.NullLocator())
