@@ -17,15 +17,15 @@ axes = lbscale.report.figures.optimum(fit)
 
 # %% [markdown]
 # **Look at the dashed lines before the solid one.** They bound the *plateau*: what lies between them gives up at most
-# 1 % of the loss. It is an octave or more wide on either side, so that the third digit of a learning rate is no loss,
-# and a batch can be chosen for speed as long as it stays below the upper line. The shaded interval says how well the
-# best setting itself is known; where the plateau is wider than that, knowing it better would buy nothing.
+# 1 % of the loss. For the learning rate it reaches a factor of 1.8 to either side, so that its third digit is no
+# loss; a batch can be chosen for speed as long as it stays below the upper line. The shaded interval says how well
+# the best setting itself is known; where the plateau is wider, knowing it better would buy little.
 #
-# Dots are the best single runs of each cell. They scatter by more than the interval, since they pick the luckiest of
-# a few tried settings. The law was not fitted to them.
+# Dots are the best single runs of each cell. They scatter by more than the interval, since each is the luckiest of a
+# few tried settings. The law was not fitted to them.
 #
 # What the figure does not say: weight decay, betas, warm-up and schedule were held constant, and another choice of
-# them moves the best learning rate. The right half of each panel lies beyond the data.
+# them moves the best learning rate. The last doubling in each panel lies beyond the data.
 #
 # ## Are the bowls right?
 

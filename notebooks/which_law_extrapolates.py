@@ -91,3 +91,7 @@ legend = axis.legend()
 # %% [markdown]
 # An interval holds *if the law does*. Kaplan's band ends far below the truth: no interval of a law knows that the law
 # is the wrong one. That is what the held-out errors are for.
+#
+# The bands of the other two are narrow, and miss the last ring by half a per cent, though one of these laws is the
+# truth. Of 300 tables simulated so, Chinchilla's 95 % interval held the truth at that size in 97 %; this one is among
+# the others, as one in twenty may be.

@@ -65,6 +65,6 @@ def log_ticks(axis: Any, counts: bool = True) -> None:
     low, high = axis.get_view_interval()
     spanned = high / low if low > 0 else 1.0
     digits = (1.0, 2.0, 5.0) if spanned < 100 else (1.0, 3.0) if spanned < 1e4 else (1.0,)
-    axis.set_major_locator(ticker.LogLocator(base=10, subs=digits, numticks=12))
+    axis.set_major_locator(ticker.LogLocator(base=10, subs=digits, numticks=12 if len(digits) > 1 else 5))
     axis.set_major_formatter(label)
     axis.set_minor_locator(ticker.NullLocator())

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import itertools
+import os
+import subprocess
+import sys
 import types
 
 import numpy as np
@@ -15,6 +19,7 @@ from matplotlib.axes import Axes
 from lbscale import laws, report
 from lbscale.errors import InputError
 from lbscale.report import figure_of, figures, law_figure, width
+from lbscale.report.style import log_ticks
 
 FIGURES = {
     function
@@ -121,3 +126,24 @@ def test_the_tuned_surface_passes_through_the_planted_one():
     truth = TRUE_LAW.optimum(JOINT_TRUTH, n_params=np.full(inside.sum(), 14e3), n_tokens=tokens[inside])[-1]
     np.testing.assert_allclose(np.asarray(curve.get_ydata())[inside], truth, rtol=2e-3)
     assert lower.get_ylabel().startswith("measured / law")
+
+
+def test_figures_leave_the_choice_of_backend_to_the_notebook():
+    command = "import lbscale; lbscale.report.law_figure; import matplotlib; print(matplotlib.get_backend())"
+    environment = {**os.environ, "MPLBACKEND": "svg"}
+    found = subprocess.run([sys.executable, "-c", command], env=environment, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "svg"
+
+
+@pytest.mark.parametrize("span", [3.0, 50.0, 500.0, 1e6])
+def test_a_logarithmic_axis_has_a_few_labels_that_do_not_touch(span):
+    figure, axis = plt.subplots(figsize=(4, 3))
+    axis.plot([2e6, 2e6 * span], [1, 2])
+    axis.set_xscale("log")
+    log_ticks(axis.xaxis)
+    figure.canvas.draw()
+    low, high = axis.get_xlim()
+    labels = [label for label in axis.get_xticklabels() if low <= label.get_position()[0] <= high]
+    boxes = [label.get_window_extent() for label in labels]
+    assert 1 <= len(labels) <= 8
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
