@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class Study:
     """`runs` are trained, `laws` fitted to them by name, `follow_up(fits)` names further runs worth training.
 
-    `figures(table, fits)`, where given, returns further matplotlib figures by name for the report.
+    `figures(table, fits)`, where given, returns further matplotlib figures, or axes of them, by name for the report.
     """
 
     name: str
