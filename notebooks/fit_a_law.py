@@ -62,9 +62,9 @@ upper.set_ylim(1.45, 2.25)
 legend = upper.legend(fontsize=8)
 
 # %% [markdown]
-# One prediction that came true says little. The interval of a run is 8 % wide, and two rules that need no law were
-# registered beside it: the best loss of the largest model carried over, and a straight line through the best losses
-# at each compute.
+# One prediction that came true says little. The interval of a run is 8 % wide, and there are rules that need no law:
+# to carry over the best loss of the largest model, or to draw a straight line through the best losses at each
+# compute.
 
 # %%
 lbscale.laws.baselines(table.query("stage == 'study'"), n_params=size, n_tokens=tokens)

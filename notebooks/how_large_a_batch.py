@@ -61,6 +61,8 @@ legend = axis.legend(fontsize=8)
 #   and no edge.
 # * **Overhead** ([Zhang et al. 2024](https://arxiv.org/abs/2410.21676)): 20 % more steps than in proportion from a
 #   base batch. It hangs on that base, which the table of `critical_batches` therefore names.
+# * **No gain**: from here on a larger batch saves less than a sixth of the steps, however large ([Shallue et al.
+#   2018](https://arxiv.org/abs/1811.03600) name the regimes).
 # * The least tokens-and-steps batch of [Iiduka 2021](https://arxiv.org/abs/2108.11713), `sfo`, does not exist on a
 #   hyperbola, where the tokens grow with every batch; whatever stands in that column here is noise.
 #

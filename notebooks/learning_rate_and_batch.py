@@ -22,7 +22,7 @@ axes = lbscale.report.figures.optimum(fit)
 # the best setting itself is known; where the plateau is wider, knowing it better would buy little.
 #
 # Dots are the best single runs of each cell. They scatter by more than the interval, since each is the luckiest of a
-# few tried settings. The law was not fitted to them.
+# few tried settings. The law is fitted to all runs, and to no such point.
 #
 # What the figure does not say: weight decay, betas, warm-up and schedule were held constant, and another choice of
 # them moves the best learning rate. The last doubling in each panel lies beyond the data.

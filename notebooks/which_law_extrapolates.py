@@ -67,8 +67,7 @@ axis = lbscale.report.figures.held_out(far)
 # Where there are few rows to fit to, `skaling` is far worse than `chinchilla`, of which it is a generalisation: a
 # further parameter costs more than it brings until the data can pay for it. With most of the table the two meet
 # again.
-
-# %% [markdown]
+#
 # ## What that means for the model I want
 #
 # All three laws through all runs, drawn out to 70 B params at 20 tokens a param. The data ends at the vertical line.
