@@ -38,8 +38,9 @@ def _closed():
 
 @pytest.fixture(scope="module")
 def joint():
-    """A joint fit to a table of four sizes and three budgets."""
-    return laws.fit(star_table(np.random.default_rng(7)), "joint", bootstrap=10)
+    """A joint fit to a table of two sizes and two budgets."""
+    small = star_table(np.random.default_rng(7)).query("n_params < 3e4 and n_tokens < 3e5")
+    return laws.fit(small, "joint", bootstrap=0)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +58,7 @@ def drawings(joint):
     table["loss"] += 1e-3 * rng.normal(size=len(table))
     transfers = {"mup": laws.learning_rate_transfer(table, replicate="init_seed")}
     return {
-        "tuning": (lambda ax: figures.tuning(joint, ax=ax), (3, 4)),
+        "tuning": (lambda ax: figures.tuning(joint, ax=ax), (2, 2)),
         "optimum": (lambda ax: figures.optimum(joint, ax=ax), (1, 2)),
         "surface": (lambda ax: figures.surface(joint, ax=ax), (2, 1)),
         "held_out": (lambda ax: figures.held_out(comparison, ax=ax), (1, 1)),
