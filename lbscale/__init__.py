@@ -20,6 +20,7 @@ _PLACES = {
     "compare": "lbscale.laws",
     "fit": "lbscale.laws",
     "load_study": "lbscale.study",
+    "next_runs": "lbscale.laws",
     "recommend": "lbscale.laws",
     "results_table": "lbscale.store",
     "run": "lbscale.conduct",

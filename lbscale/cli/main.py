@@ -17,6 +17,7 @@ from lbscale.cli import (
     import_commands,
     law_commands,
     ledger_commands,
+    next_commands,
     report_commands,
     store_commands,
     study_commands,
@@ -59,6 +60,7 @@ def parser() -> argparse.ArgumentParser:
     import_commands.add(commands)
     design_commands.add(commands)
     report_commands.add(commands)
+    next_commands.add(commands)
     return top
 
 

@@ -15,6 +15,8 @@ from lbscale.laws.isoflop import Allocation, envelope, isoflop
 from lbscale.laws.joint import JOINT
 from lbscale.laws.ledger import ledger
 from lbscale.laws.loss_given_up import gap_by_threshold, leave_one_size_out, loss_given_up
+from lbscale.laws.next_result import NextRuns
+from lbscale.laws.next_runs import next_runs
 from lbscale.laws.prediction import Prediction
 from lbscale.laws.reading import read_table
 from lbscale.laws.registry import LAWS, get
@@ -36,6 +38,7 @@ __all__ = [
     "Comparison",
     "Fit",
     "Law",
+    "NextRuns",
     "Parameter",
     "Prediction",
     "Track",
@@ -61,6 +64,7 @@ __all__ = [
     "leave_one_size_out",
     "ledger",
     "loss_given_up",
+    "next_runs",
     "optimal_allocation",
     "overtraining_cost",
     "plateau",
