@@ -61,14 +61,14 @@ def recommendation_section(said: Mapping[str, Any] | str, target: Mapping[str, f
         return Section("recommendation", "The recommendation", (Text(f"None: {said}."),))
     asked = " and ".join(f"{_amount(value)} {_WORDS[name]}" for name, value in target.items())
     why = "" if was_given else f", {FARTHER} times the largest run of the table"
-    fields = {name: field for name, field in said.items() if isinstance(field, Mapping)}
+    fields = {name: field for name, field in said.items() if isinstance(field, Mapping) and "value" in field}
     answered = {name: field for name, field in fields.items() if field["value"] is not None}
     blocks: list[Block] = [Text(f"For {asked}{why}.")]
     if answered:
         blocks.append(Table(_exhibit(answered)))
     blocks += [Text(line, small=True) for line in _reasons(fields)]
-    if said["warnings"]:
-        blocks.append(Notes("What to know of this answer", tuple(said["warnings"])))
+    if said["warnings"] or said["notes"]:
+        blocks.append(Notes("What to know of this answer", (*said["warnings"], *said["notes"])))
     return Section("recommendation", "The recommendation", tuple(blocks))
 
 

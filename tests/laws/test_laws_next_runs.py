@@ -95,6 +95,16 @@ def test_settings_are_located_in_a_tuning_table(rng: np.random.Generator) -> Non
     assert len(found.runs) <= 12
 
 
+def test_no_run_costs_more_than_is_allowed(rng: np.random.Generator) -> None:
+    found = asked(table(rng), max_flops_per_run=1e18, max_runs=10)
+    assert 0 < found.runs["cost"].max() <= 1e18
+    given = found.fit.rows
+    offered = pd.DataFrame({name: given[name] for name in ("n_params", "n_tokens")})
+    runs = asked(table(rng), max_flops_per_run=1e17, candidates=offered).runs
+    assert 0 < runs["cost"].max() <= 1e17
+    assert runs["candidate"].is_unique
+
+
 def test_a_target_inside_the_data_is_answered_and_said(rng: np.random.Generator) -> None:
     rows = table(rng)
     assert "the target lies inside the data" in asked(rows, target={"n_params": 2e7, "n_tokens": 4e8}).warnings
