@@ -150,8 +150,8 @@ def test_the_digest_is_of_the_source_and_not_in_the_key(tmp_path: Path, monkeypa
 FIELDS: list[tuple[dict[str, Any], str]] = [
     ({"path": "no_colon"}, "path: 'no_colon' cannot be used"),
     ({"path": "/absolute/mine.py:NAME"}, "relative to here"),
-    ({"version": 1}, "version: 1 cannot be used; a string"),
-    ({"version": ""}, "version: '' cannot be used; a string"),
+    ({"version": 1}, "version: 1 cannot be used; a non-empty string"),
+    ({"version": ""}, "version: '' cannot be used; a non-empty string"),
     ({"vocab_size": 1}, "vocab_size: 1 cannot be used"),
     ({"arguments": 3}, "arguments: 3 cannot be used; a mapping"),
     ({"arguments": {"a b": 3}}, "arguments: 'a b' cannot be used; names"),
