@@ -163,7 +163,9 @@ def recorded_keys(study: Study, store: Store) -> tuple[list[str], list[str]]:
     folder may hold; raises InputError when there is none."""
     recorded = set(store.whole_keys())
     keys = [key for key in map(run_key, study.runs) if key in recorded]
-    check(bool(keys), "results", str(store.root), f"no run of {study.name} is recorded; `lbscale run` trains them")
+    broken = f" whole, `lbscale verify {store.root}` says why" if store.keys() else ""
+    allowed = f"no run of {study.name} is recorded{broken}; `lbscale run` trains them"
+    check(bool(keys), "results", str(store.root), allowed)
     registered = _registered(store, keys)
     decided = [run_key(from_json(document)) for document in registered["runs"]] if registered else []
     return keys, [key for key in decided if key in recorded]

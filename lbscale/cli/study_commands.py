@@ -240,8 +240,8 @@ def _results(options: argparse.Namespace) -> None:
     from lbscale.store import HEADLINE_COLUMNS, results_table
 
     study, store = _open(options)
-    warn_of_broken(store)
     keys, followed = recorded_keys(study, store)
+    warn_of_broken(store)
     table = results_table(store, [*keys, *followed])
     if options.json:
         print_json(json.loads(table.to_json(orient="records")))
