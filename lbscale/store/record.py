@@ -51,7 +51,7 @@ def record_problems(files: Files, folder: str) -> list[str]:
         manifest = files.read(path)
     except ABSENT:
         return [f"{files.path(folder)} is unfinished: it has no {MANIFEST}"]
-    digests = _digests(manifest)
+    digests = manifest_digests(manifest)
     if digests is None:
         return [f"{files.path(path)} is not as it was written"]
     found = ((files.path(f"{folder}/{name}"), _fault(files, f"{folder}/{name}", digests[name])) for name in digests)
@@ -67,7 +67,7 @@ def record_folders(files: Files, folder: str) -> list[str]:
     return sorted(sealed | unfinished)
 
 
-def _digests(manifest: bytes) -> dict[str, str] | None:
+def manifest_digests(manifest: bytes) -> dict[str, str] | None:
     """What a manifest says, or None where it is not the canonical dump of names and digests."""
     try:
         document = json.loads(manifest)

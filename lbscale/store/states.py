@@ -8,13 +8,14 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import secrets
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from lbscale.store.files import Files
-from lbscale.store.record import MANIFEST, record_problems, seal
+from lbscale.store.record import MANIFEST, manifest_digests, record_problems, seal
 from lbscale.store.result import CurvePoint
 
 _FOLDER = "states"
@@ -98,10 +99,12 @@ class States:
 
     def _lanes(self, name: str) -> list[StateName]:
         """Whose states a checkpoint holds; none of one that is unfinished, damaged, or of another layout."""
-        if not self.files.exists(f"{_FOLDER}/{name}/{MANIFEST}"):
-            return []
-        try:
-            document = json.loads(self.files.read(f"{_FOLDER}/{name}/lanes.json"))
+        try:  # the manifest too may have been cut short by the end of its writer
+            digests = manifest_digests(self.files.read(f"{_FOLDER}/{name}/{MANIFEST}")) or {}
+            content = self.files.read(f"{_FOLDER}/{name}/lanes.json")
+            if digests.get("lanes.json") != hashlib.sha256(content).hexdigest():
+                return []
+            document = json.loads(content)
             lanes = [_state(fields) for fields in document["lanes"]]
         except (OSError, ValueError, KeyError, TypeError):
             return []
