@@ -161,6 +161,7 @@ class Agenda:
         """Drop ready stretches that only runs wait for which are given up, and all that would grow from them."""
         if self._hopeless is None:
             return
+        self._hopeless.look()
         for entry in list(self._ready):
             stretches = self._from(entry)
             if self._hopeless.gives_up(entry.stretch, [run for stretch in stretches for run in stretch.ends]):

@@ -7,7 +7,9 @@ shape and budget. Only annealed losses are compared: before its decay, a high le
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Hashable, Iterable
+import math
+import time
+from collections.abc import Callable, Hashable, Iterable
 
 from lbscale import data
 from lbscale.errors import check
@@ -15,6 +17,8 @@ from lbscale.execute.record import stopped_result
 from lbscale.plan import Layout, Stretch
 from lbscale.spec import Run
 from lbscale.store import Result, Store
+
+_SECONDS_BETWEEN_LOOKS = 5.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,8 +39,17 @@ class Hopeless:
         self._best: dict[Hashable, float] = {}
         self._ended: dict[Hashable, dict[int, Result]] = {}
         self._given_up: list[tuple[Run, Result]] = []
-        for key in filter(store.is_whole, store.keys()):
-            self.note(*store.read(key))
+        self._seen: set[str] = set()
+        self._looked = -math.inf
+
+    def look(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Take into account what is recorded, by whichever worker; now and then, since it takes reading it."""
+        if clock() - self._looked < _SECONDS_BETWEEN_LOOKS:
+            return
+        self._looked = clock()
+        for key in filter(self._store.is_whole, set(self._store.keys()) - self._seen):
+            self._seen.add(key)
+            self.note(*self._store.read(key))
 
     def note(self, run: Run, result: Result) -> None:
         """Take a recorded run into account."""

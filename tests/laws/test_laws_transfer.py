@@ -71,5 +71,5 @@ def test_one_width_is_refused() -> None:
 
 def test_the_figure_states_the_drift_and_its_interval() -> None:
     rows = table(-0.5, 1e-3).assign(parameterization="standard")
-    figure = transfer_figure(rows, {"standard": learning_rate_transfer(rows)})
-    assert "width^-0.5" in figure.axes[0].get_title() and "95 %" in figure.axes[0].get_title()
+    first = np.ravel(transfer_figure(rows, {"standard": learning_rate_transfer(rows)}))[0]
+    assert "width^-0.5" in first.get_title() and "95 %" in first.get_title()

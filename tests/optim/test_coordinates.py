@@ -101,5 +101,5 @@ def test_slopes_are_exponents_and_the_figure_shows_a_panel_a_table() -> None:
     )  # fmt: skip
     slopes = width_slopes(check, "change")
     assert slopes.to_dict() == pytest.approx({"a": 0.5, "b": -1.0})
-    figure = check_figure({"one": check, "two": check})
-    assert [axis.get_title() for axis in figure.axes] == ["one", "two"]
+    axes = check_figure({"one": check, "two": check})
+    assert [ax.get_title() for ax in np.ravel(axes)] == ["one", "two"]
