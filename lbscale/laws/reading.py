@@ -87,7 +87,8 @@ def as_numbers(frame: pd.DataFrame, name: str) -> NDArray[Any]:
         column = column.astype(object)
     types = pd.api.types
     if types.is_object_dtype(column) or types.is_string_dtype(column):
-        column = pd.to_numeric(column.astype(str), errors="coerce")
+        texts = pd.Series([str(value) for value in column], index=column.index, dtype=object)  # bytes need be no text
+        column = pd.to_numeric(texts, errors="coerce")
     elif not types.is_numeric_dtype(column) or types.is_bool_dtype(column) or types.is_complex_dtype(column):
         column = pd.Series(np.nan, index=column.index)
     return column.to_numpy(float, na_value=np.nan)

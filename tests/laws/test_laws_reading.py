@@ -144,3 +144,8 @@ def test_a_cell_of_several_values_is_refused(tmp_path):
     pd.DataFrame({"n_params": [[1, 2], [3]], "loss": [1.0, 2.0]}).to_parquet(tmp_path / "runs.parquet")
     with pytest.raises(InputError, match=r"table.n_params: .*a number or text in each cell"):
         laws.read_table(tmp_path / "runs.parquet")
+
+
+def test_bytes_are_no_numbers() -> None:
+    frame = pd.DataFrame({"loss": [b"\xff\xfe", b"2.5", "2.5", None, 3]})
+    assert np.isnan(as_numbers(frame, "loss")).tolist() == [True, True, False, True, False]
