@@ -105,4 +105,4 @@ def summarise(document: Mapping[str, Any]) -> str:
 
 
 def _cell(value: Any) -> str:
-    return str(value) if isinstance(value, int) else f"{value:.4g}"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -11,6 +11,7 @@ from laws_tables import REFERENCE, TARGET, star_table
 
 from lbscale.errors import InputError
 from lbscale.laws import CHINCHILLA, NextRuns, fit, next_runs
+from lbscale.laws.next_result import summarise
 
 TRUTH = np.array([1.8, 480.0, 2100.0, 0.35, 0.37])
 POINT = {"n_params": 2e9, "n_tokens": 4e10}
@@ -146,3 +147,10 @@ def test_laws_of_other_things_than_runs_are_refused(rng: np.random.Generator) ->
         next_runs(table(rng), "step_law", budget=1e19, target=POINT)
     with pytest.raises(InputError, match="allowed: batch_size_tokens, learning_rate"):
         next_runs(star_table(rng), "joint", budget=1e13, target=REFERENCE, locate=("n_tokens",))
+
+
+def test_text_names_the_runs_of_a_study(rng: np.random.Generator) -> None:
+    document = asked(table(rng)).document()
+    runs = [{**run, "key": f"2fa0{i}", "init_seed": i} for i, run in enumerate(document["runs"])]
+    text = summarise({**document, "runs": runs})
+    assert runs and all(run["key"] in text for run in runs)
