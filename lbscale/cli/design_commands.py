@@ -65,8 +65,9 @@ def _design(options: argparse.Namespace) -> None:
         write_module(module, text)
     if options.figure is not None:
         from lbscale.report.design_figure import design_figure
+        from lbscale.report.panels import figure_of
 
-        design_figure(made).figure.savefig(options.figure)
+        figure_of(design_figure(made)).savefig(options.figure)
     if options.json:
         print_json(plain(document))
     else:

@@ -155,7 +155,7 @@ def _ledger(options: argparse.Namespace) -> None:
 
         needed = "a scored prediction to draw is needed: no registered one has its run yet"
         check(bool(document["scored"]), "figure", str(options.figure), needed)
-        _save(report.ledger_figure(document), options.figure)
+        _save(report.figure_of(report.ledger_figure(document)), options.figure)
     if options.json:
         print_json(document)
     else:
@@ -220,7 +220,7 @@ def _track(options: argparse.Namespace) -> None:
     if options.figure is not None:
         from lbscale import report
 
-        _save(report.track_figure(found), options.figure)
+        _save(report.figure_of(report.track_figure(found)), options.figure)
     if options.json:
         print_json(found.document)
     else:

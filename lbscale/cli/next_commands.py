@@ -69,8 +69,9 @@ def _next(options: argparse.Namespace) -> None:
     chosen = _of_table(options, given) if is_table else _of_study(options, given)
     if figure is not None:
         from lbscale.report.next_figure import next_figure
+        from lbscale.report.panels import figure_of
 
-        drawn = next_figure(chosen).figure
+        drawn = figure_of(next_figure(chosen))
         try:
             drawn.savefig(figure)
         except OSError as error:

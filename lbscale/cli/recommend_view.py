@@ -178,9 +178,10 @@ def _draw(answer: dict[str, Any], path: Path) -> None:
     check(
         answer["plateau"].get("boundary") is not None, "figure", str(path), f"a plateau: {answer['plateau']['source']}"
     )
+    from lbscale.report.panels import figure_of
     from lbscale.report.plateau_figure import plateau_figure
 
-    figure = plateau_figure(answer).figure
+    figure = figure_of(plateau_figure(answer))
     try:
         figure.savefig(path)
     except OSError as error:

@@ -72,7 +72,7 @@ def _draw(found: Any, path: Path) -> None:
     from lbscale import report
 
     try:
-        report.versus_figure(found).savefig(path)
+        report.figure_of(report.versus_figure(found)).savefig(path)
     except OSError as error:
         allowed = f"a file that can be written is needed: {error.strerror}"
         raise InputError("figure", str(path), allowed) from error

@@ -6,21 +6,20 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from matplotlib import pyplot as plt
 from matplotlib import ticker
-from matplotlib.figure import Figure, SubFigure
+from numpy.typing import NDArray
 
 from lbscale.laws.design import Design
+from lbscale.report.panels import figure_of, panels
 from lbscale.report.style import ACCENT, WARM, colours, log_ticks, short, styled
 
 
-def design_figure(design: Design, figure: Figure | SubFigure | None = None) -> Figure | SubFigure:
+def design_figure(design: Design, ax: Any = None) -> NDArray[Any]:
     """Left, cells and the target in params and tokens, as large as their runs are many; right, learning rates against
-    batches, a colour a size. Draws on `figure` where one is given."""
+    batches, a colour a size. Draws on the two axes `ax` where they are given; returns the axes (2,)."""
     with styled():
-        if figure is None:
-            figure = plt.figure(figsize=(9.6, 4.4), layout="constrained")
-        left, right = figure.subplots(1, 2)
+        drawn = panels(ax, 1, 2, figsize=(9.6, 4.4))[0]
+        left, right = drawn
         shade = colours(cell.n_params for cell in design.cells)
         for cell in design.cells:
             n_runs = sum(setting.n_seeds for setting in cell.settings)
@@ -47,8 +46,11 @@ def design_figure(design: Design, figure: Figure | SubFigure | None = None) -> F
             axes.xaxis.set_major_locator(ticker.LogLocator(base=10, numticks=12))
         log_ticks(left.yaxis)
         log_ticks(right.yaxis, counts=False)
-        figure.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=4)
-    return figure
+        if ax is None:
+            figure_of(drawn).legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=4)
+        else:
+            right.legend()
+    return drawn
 
 
 def _bar(field: Mapping[str, Any]) -> list[list[float]]:

@@ -7,22 +7,26 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from matplotlib import pyplot as plt
-from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from lbscale.laws.ledger import factor_of
+from lbscale.report.panels import panels
 from lbscale.report.style import ACCENT, INK, MUTED, WARM, log_ticks, styled
 
 FARTHEST = 1e3  # where a prediction is drawn that reaches without end
 WORDS = {"carry_forward": "carried forward", "log_log_line": "log-log line"}
 
 
-def ledger_figure(document: Mapping[str, Any]) -> Figure:
+def ledger_figure(document: Mapping[str, Any], ax: Any = None) -> NDArray[Any]:
     """Of the document that `lbscale ledger` gives. Left, measured against predicted loss by extrapolation factor, with
-    the 95 % interval of a new run, and the baselines' errors; right, the share inside it, with binomial intervals."""
+    the 95 % interval of a new run, and the baselines' errors; right, the share inside it, with binomial intervals.
+
+    Draws on the two axes `ax` where they are given; returns the axes (2,).
+    """
     scored = document["scored"]
     with styled():
-        figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+        axes = panels(ax, 1, 2, figsize=(10, 4))[0]
+        left, right = axes
         factor = np.array([min(factor_of(row), FARTHEST) for row in scored])
         for name, tone, marker in (("carry_forward", MUTED, "s"), ("log_log_line", WARM, "D")):
             errors = [row["baseline_errors"].get(name) for row in scored]
@@ -47,7 +51,7 @@ def ledger_figure(document: Mapping[str, Any]) -> Figure:
         log_ticks(left.xaxis, counts=False)
         left.legend()
         _draw_calibration(right, document)
-    return figure
+    return axes
 
 
 def _draw_calibration(axis: Any, document: Mapping[str, Any]) -> None:

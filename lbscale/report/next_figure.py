@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib import pyplot as plt
-from matplotlib.figure import Figure, SubFigure
+from numpy.typing import NDArray
 
 from lbscale.laws import NextRuns
+from lbscale.report.panels import figure_of, panels
 from lbscale.report.style import INK, MUTED, WARM, log_ticks, styled
 
 PANELS = (("n_params", "n_tokens"), ("batch_size_tokens", "learning_rate"))
@@ -22,25 +22,23 @@ WORDS = {
 FEW, MANY = 30.0, 130.0  # areas of points for one run and for as many as any place has
 
 
-def next_figure(chosen: NextRuns, figure: Figure | SubFigure | None = None) -> Figure | SubFigure:
+def next_figure(chosen: NextRuns, ax: Any = None) -> NDArray[Any]:
     """Existing runs in grey, chosen ones in colour, larger where several share a place, and the target as a star.
 
-    Draws on `figure` where one is given; the axes of the returned figure, one a pair of columns, are ready to be drawn
-    on.
+    Draws on `ax` where it is given: one axes for each pair of columns. Returns the axes, ready to be drawn on.
     """
     law = chosen.fit.law
-    panels = [pair for pair in PANELS if set(pair) <= set(law.columns)]
+    pairs = [pair for pair in PANELS if set(pair) <= set(law.columns)]
     best = chosen.fit.law.optimum(chosen.fit.theta, **_free(chosen)) if law.tuned else ()
     point = {**{name: float(values[0]) for name, values in zip(law.tuned, best, strict=False)}, **chosen.target}
     with styled():
-        if figure is None:
-            figure = plt.figure(figsize=(5.0 * len(panels), 4.4), layout="constrained")
-        axes = figure.subplots(1, len(panels), squeeze=False)[0]
-        for k, (axis, pair) in enumerate(zip(axes, panels, strict=True)):
+        axes = panels(ax, 1, len(pairs), figsize=(5.0 * len(pairs), 4.4))[0]
+        for k, (axis, pair) in enumerate(zip(axes, pairs, strict=True)):
             _draw(axis, pd.DataFrame(chosen.fit.rows), chosen.runs, point, pair, settings=k > 0)
-        figure.suptitle(_title(chosen), fontsize=10, color=INK)
+        if ax is None:
+            figure_of(axes).suptitle(_title(chosen), fontsize=10, color=INK)
         axes[0].legend(loc="best")
-    return figure
+    return axes
 
 
 def _free(chosen: NextRuns) -> dict[str, float]:

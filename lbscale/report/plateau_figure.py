@@ -6,26 +6,24 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from matplotlib import pyplot as plt
-from matplotlib.figure import Figure, SubFigure
+from matplotlib.axes import Axes
 
 from lbscale.errors import check
+from lbscale.report.panels import figure_of, panels
 from lbscale.report.style import ACCENT, INK, MUTED, WARM, log_ticks, short, styled
 
 
-def plateau_figure(answer: Mapping[str, Any], figure: Figure | SubFigure | None = None) -> Figure | SubFigure:
-    """What `laws.recommend` answered, drawn on `figure` where one is given: the area of settings that give up little,
-    the line of best learning rates, the recommended setting with its interval, the largest batch and the critical one.
+def plateau_figure(answer: Mapping[str, Any], ax: Any = None) -> Axes:
+    """What `laws.recommend` answered: the area of settings that give up little, the line of best learning rates, the
+    recommended setting with its interval, the largest batch and the critical one.
 
-    Raises InputError for an answer without a plateau.
+    Draws on `ax` where it is given, and returns it. Raises InputError for an answer without a plateau.
     """
     plateau = answer["plateau"]
     check(plateau.get("boundary") is not None, "plateau", plateau["source"], "an answer with a plateau is needed")
     rates, batches = np.array(plateau["boundary"]).T
     with styled():
-        if figure is None:
-            figure = plt.figure(figsize=(6.0, 4.6), layout="constrained")
-        axes = figure.subplots()
+        axes: Axes = panels(ax, figsize=(6.0, 4.6))[0, 0]
         axes.fill(
             batches, rates, color=ACCENT, alpha=0.18, lw=0, label=f"gives up at most {plateau['give_up']:.2g} nats"
         )
@@ -48,8 +46,11 @@ def plateau_figure(answer: Mapping[str, Any], figure: Figure | SubFigure | None 
         axes.set(xscale="log", yscale="log", xlabel="batch size, tokens", ylabel="learning rate", title=_title(answer))
         log_ticks(axes.xaxis)
         log_ticks(axes.yaxis, counts=False)
-        figure.legend(loc="outside lower center", ncols=3)
-    return figure
+        if ax is None:
+            figure_of(axes).legend(loc="outside lower center", ncols=3)
+        else:
+            axes.legend()
+    return axes
 
 
 def _bar(interval: Any, value: float) -> list[list[float]] | None:

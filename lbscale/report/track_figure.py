@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from matplotlib import pyplot as plt
-from matplotlib.figure import Figure
+from typing import Any
+
+from matplotlib.axes import Axes
 
 from lbscale.laws import Track
+from lbscale.report.panels import panels
 from lbscale.report.style import ACCENT, INK, MUTED, WARM, log_ticks, styled
 
 
-def track_figure(track: Track) -> Figure:
-    """The measured curve, the predicted one with its 95 % band of a new run, and the end: the law's and the run's."""
+def track_figure(track: Track, ax: Any = None) -> Axes:
+    """The measured curve, the predicted one with its 95 % band of a new run, and the end: the law's and the run's.
+
+    Draws on `ax` where it is given, and returns it.
+    """
     document, curve, measured = track.document, track.curve, track.measured
     end = document["target"]["n_tokens"]
     with styled():
-        figure, axis = plt.subplots(figsize=(7, 4.2), layout="constrained")
+        axis: Axes = panels(ax, figsize=(7, 4.2))[0, 0]
         axis.plot(measured["n_tokens"], measured["loss"], color=INK, lw=1, label="measured")
         if len(curve) > 1:
             axis.fill_between(
@@ -37,4 +42,4 @@ def track_figure(track: Track) -> Figure:
         axis.set(xscale="log", xlabel="training tokens", ylabel="loss, nats per token", title=f"{state}{off}")
         log_ticks(axis.xaxis)
         axis.legend()
-    return figure
+    return axis

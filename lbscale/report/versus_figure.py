@@ -5,33 +5,33 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from matplotlib import pyplot as plt
-from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
+from numpy.typing import NDArray
 
 from lbscale.laws.multiplier import Multipliers, multipliers
 from lbscale.laws.scaling_path import ALLOCATIONS
 from lbscale.laws.versus import Versus
+from lbscale.report.panels import panels
 from lbscale.report.style import ACCENT, INK, MUTED, WARM, styled
 
 N_PLACES = 81
 WIDEST = 4.0  # the multiplier's axis ends at this factor beyond its values
 
 
-def versus_figure(found: Versus) -> Figure:
+def versus_figure(found: Versus, ax: Any = None) -> NDArray[Any]:
     """Above, the runs and laws of both recipes against FLOPs, with 95 % bands; below, the multiplier along scale.
 
     The multiplier is what the recipe that is worse at the target needs over the other. Runs are moved, along their
     law, to the tokens per param (or best allocation) and settings for which the curves are drawn. The target is a
-    dotted line, and where the laws cross inside what is drawn, a dashed one. The axes of the returned figure, upper and
-    lower, are ready to be drawn on.
+    dotted line, and where the laws cross inside what is drawn, a dashed one. Draws on the two axes `ax` where they are
+    given; returns the axes (2,), upper and lower, ready to be drawn on.
     """
     low, high = found.scales[0], found.scales[-1]
     room = 0.03 * (high - low)
     places = np.linspace(low - room, high + room, N_PLACES)
     with styled():
-        figure = plt.figure(figsize=(6.4, 6.0), layout="constrained")
-        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
+        axes = panels(ax, 2, 1, figsize=(6.4, 6.0), sharex=True, height_ratios=(3, 2))[:, 0]
+        upper, lower = axes
         for which, tone in enumerate((ACCENT, WARM)):
             _draw_recipe(upper, found, which, places, tone)
         _draw_multiplier(lower, found, places)
@@ -43,7 +43,7 @@ def versus_figure(found: Versus) -> Figure:
         upper.set(ylabel="loss, nats per token", title=_title(found))
         lower.set_xlabel(f"training FLOPs as 6ND, {ALLOCATIONS[found.allocation]}")
         upper.legend(loc="lower left")
-    return figure
+    return axes
 
 
 def _draw_recipe(axis: Any, found: Versus, which: int, places: np.ndarray, tone: str) -> None:

@@ -21,8 +21,7 @@ def chosen() -> NextRuns:
 
 
 def test_existing_runs_chosen_runs_and_the_target_are_drawn(chosen: NextRuns) -> None:
-    figure = next_figure(chosen)
-    [axes] = figure.axes
+    [axes] = next_figure(chosen)
     there, new, star = (points.get_offsets() for points in axes.collections)
     assert len(there) == 16
     assert set(map(tuple, new)) == set(chosen.runs[["n_params", "n_tokens"]].itertuples(index=False, name=None))

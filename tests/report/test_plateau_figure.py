@@ -26,7 +26,7 @@ def closed():
 
 def test_the_recommended_point_lies_inside_its_plateau() -> None:
     answer = laws.recommend(**POINT)
-    axes = plateau_figure(answer).axes[0]
+    axes = plateau_figure(answer)
     area = axes.patches[0].get_path()
     best = (answer["batch_size_tokens"]["value"], answer["learning_rate"]["value"])
     assert area.contains_point(best)
@@ -46,8 +46,9 @@ def test_an_answer_without_a_plateau_is_refused() -> None:
 def test_a_design_shows_all_its_settings_and_the_target() -> None:
     ladder = Ladder((1e5, 1e6, 1e7, 1e8), (6e5, 6e6, 6e7, 6e8))
     made = design(assumed_truth("chinchilla_besiroglu", "step_law"), POINT, 1e20, ladder, seq_len=256)
-    figure = plt.figure(layout="constrained")
-    left, right = design_figure(made, figure).axes
+    given = plt.subplots(1, 2)[1]
+    left, right = design_figure(made, given)
+    assert [left, right] == list(given)
     drawn = sum(len(points.get_offsets()) for points in right.collections if isinstance(points, PathCollection))
     assert drawn == sum(len(cell.settings) for cell in made.cells)
     assert any(np.allclose(line.get_xydata(), [[1e9, 1e11]]) for line in left.lines)
