@@ -104,4 +104,9 @@ def _say_os_error(error: OSError) -> int:
 def entry() -> None:
     """The console script."""
     quiet_threads()
-    raise SystemExit(main())
+    try:
+        code = main()
+    except KeyboardInterrupt:  # once more, while the first was being told
+        code = EXIT_INTERRUPTED
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # nothing is left to interrupt but the interpreter's own end
+    raise SystemExit(code)

@@ -117,8 +117,16 @@ def listed_states(files: Files) -> list[str]:
 
 
 def unfinished_states(files: Files) -> list[str]:
-    """Names of checkpoints that are being written or removed, or were when their worker ended."""
-    return [name for name in files.names(_FOLDER) if not files.exists(f"{_FOLDER}/{name}/{MANIFEST}")]
+    """Names of checkpoints that are being written or removed, or were when their worker ended: without a manifest, or
+    with one that was cut short."""
+    return [name for name in files.names(_FOLDER) if not _has_manifest(files, name)]
+
+
+def _has_manifest(files: Files, name: str) -> bool:
+    try:
+        return manifest_digests(files.read(f"{_FOLDER}/{name}/{MANIFEST}")) is not None
+    except OSError:
+        return False
 
 
 def writer_of(name: str) -> str:
