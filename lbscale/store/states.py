@@ -99,16 +99,8 @@ class States:
 
     def _lanes(self, name: str) -> list[StateName]:
         """Whose states a checkpoint holds; none of one that is unfinished, damaged, or of another layout."""
-        try:  # the manifest too may have been cut short by the end of its writer
-            digests = manifest_digests(self.files.read(f"{_FOLDER}/{name}/{MANIFEST}")) or {}
-            content = self.files.read(f"{_FOLDER}/{name}/lanes.json")
-            if digests.get("lanes.json") != hashlib.sha256(content).hexdigest():
-                return []
-            document = json.loads(content)
-            lanes = [_state(fields) for fields in document["lanes"]]
-        except (OSError, ValueError, KeyError, TypeError):
-            return []
-        return lanes if document["layout"] == self.layout else []
+        layout, lanes = _read_lanes(self.files, name)
+        return lanes if layout == self.layout else []
 
 
 def listed_states(files: Files) -> list[str]:
@@ -136,14 +128,20 @@ def writer_of(name: str) -> str:
 
 def every_state(files: Files) -> list[StateName]:
     """The states of all checkpoints that are finished, of whatever layout; those that cannot be read are left out."""
-    found: list[StateName] = []
-    for name in listed_states(files):
-        try:
-            document = json.loads(files.read(f"{_FOLDER}/{name}/lanes.json"))
-            found += [_state(fields) for fields in document["lanes"]]
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-    return found
+    return [state for name in listed_states(files) for state in _read_lanes(files, name)[1]]
+
+
+def _read_lanes(files: Files, name: str) -> tuple[str | None, list[StateName]]:
+    """The layout of a checkpoint and whose states it holds; None and none of one that is unfinished or damaged."""
+    try:  # the manifest too may have been cut short by the end of its writer
+        digests = manifest_digests(files.read(f"{_FOLDER}/{name}/{MANIFEST}")) or {}
+        content = files.read(f"{_FOLDER}/{name}/lanes.json")
+        if digests.get("lanes.json") != hashlib.sha256(content).hexdigest():
+            return None, []
+        document = json.loads(content)
+        return document["layout"], [_state(fields) for fields in document["lanes"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None, []
 
 
 def _state(fields: dict) -> StateName:
