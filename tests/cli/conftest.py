@@ -70,10 +70,9 @@ def lbscale(folder: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., O
 
 
 @pytest.fixture
-def recorded(folder: Path) -> Path:
-    """`mine` with one of its four runs recorded."""
-    run = load_study("mine.py").runs[2]
-    result = Result(
+def result() -> Result:
+    """What a finished run may have come to."""
+    return Result(
         status="finished",
         loss=5.0,
         loss_se=0.1,
@@ -88,5 +87,10 @@ def recorded(folder: Path) -> Path:
         curve=(),
         machine={},
     )
-    Store(folder / "results" / "mine").write(run, result)
+
+
+@pytest.fixture
+def recorded(folder: Path, result: Result) -> Path:
+    """`mine` with one of its four runs recorded."""
+    Store(folder / "results" / "mine").write(load_study("mine.py").runs[2], result)
     return folder

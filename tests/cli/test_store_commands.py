@@ -16,31 +16,16 @@ from lbscale.store import Result, Store
 from lbscale.study import load_study
 
 Command = Callable[..., Any]
-RESULT = Result(
-    status="finished",
-    loss=5.0,
-    loss_se=0.1,
-    bits_per_byte=7.2,
-    loss_split="validation",
-    n_tokens=1024,
-    n_tokens_real=1000,
-    epochs=0.1,
-    annealed=False,
-    diverged_tokens=None,
-    seconds=1.0,
-    curve=(),
-    machine={},
-)
 
 
 @pytest.fixture
-def runs(folder: Path) -> list[Run]:
+def runs(folder: Path, result: Result) -> list[Run]:
     """The runs of `mine`, all recorded; the fourth has diverged."""
     runs = list(load_study("mine.py").runs)
     store = Store(folder / "results" / "mine")
     for run in runs[:3]:
-        store.write(run, RESULT)
-    store.write(runs[3], dataclasses.replace(RESULT, status="diverged", loss=None, loss_se=None))
+        store.write(run, result)
+    store.write(runs[3], dataclasses.replace(result, status="diverged", loss=None, loss_se=None))
     return runs
 
 
@@ -117,10 +102,10 @@ def test_diff_takes_beginnings_of_keys_and_paths(lbscale: Command, folder: Path,
     assert lbscale("diff", beginning, "copy.json", "--json").json == {**expected, "results": None}
 
 
-def test_diff_of_a_run_with_itself(lbscale: Command, folder: Path, runs: list[Run]) -> None:
+def test_diff_of_a_run_with_itself(lbscale: Command, folder: Path, runs: list[Run], result: Result) -> None:
     key = run_key(runs[0])
     assert lbscale("diff", key, key).out == "the runs are the same\n"
-    Store(folder / "elsewhere" / "mine").write(runs[0], dataclasses.replace(RESULT, loss=4.5))
+    Store(folder / "elsewhere" / "mine").write(runs[0], dataclasses.replace(result, loss=4.5))
     paths = [f"{results}/mine/runs/{key}/run.json" for results in ("results", "elsewhere")]
     assert lbscale("diff", *paths).out.splitlines()[0] == "the runs are the same"
     assert lbscale("diff", *paths, "--json").json["results"]["loss"] == [5.0, 4.5]
